@@ -244,11 +244,11 @@ def test_noise_decides_nothing_and_says_what_it_would_cost() -> None:
     found = conclude(ASKED, arms(0.7, 0.72, seeds=3, spread=0.05))
     assert {verdict.word for verdict in found.verdicts} == {"undecided"}
     assert found.recommended == max(found.estimates, key=lambda arm: found.estimates[arm].mean)
-    assert found.recommended_because == (
-        "it has the highest mean of the 2 arms that are not shown to be worse than another"
-    )
+    assert found.recommended_because == "it has the highest mean of all arms"
     pair = found.comparisons[0]
-    assert found.at_most_lost == pytest.approx(-pair.low if found.recommended == "a" else pair.high)
+    most = -pair.low if found.recommended == "a" else pair.high
+    assert found.at_most_lost is not None
+    assert 0 < found.at_most_lost < most  # one-sided
     assert found.comparisons[0].more_seeds is not None
     assert f"about {found.comparisons[0].more_seeds - 3} more seeds would" in found.verdicts[0].reason
     assert found.comparisons[0].by_seeds is not None

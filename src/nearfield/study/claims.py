@@ -153,6 +153,8 @@ def turned(comparison: Comparison) -> Comparison:
         difference=-comparison.difference,
         low=-comparison.high,
         high=-comparison.low,
+        least=None if comparison.most is None else -comparison.most,
+        most=None if comparison.least is None else -comparison.least,
         claim=swap.get(comparison.claim, comparison.claim),
     )
 

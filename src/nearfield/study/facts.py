@@ -109,6 +109,20 @@ CURVES = (
 T = TypeVar("T")
 
 
+def ordered_values(plan: Plan) -> dict[str, float] | None:
+    """The value of each arm, if a single setting varies and its values are numbers; otherwise None."""
+    if len(plan.varied) != 1:
+        return None
+    found = {arm.id: arm.changes.get(plan.varied[0]) for arm in plan.arms}
+    numbers = {
+        arm: float(value)
+        for arm, value in found.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    is_ordered = len(numbers) == len(found) and len(set(numbers.values())) == len(numbers)
+    return numbers if is_ordered else None
+
+
 class Gathered:
     """The results of the runs of some seeds, each read once."""
 
@@ -126,7 +140,13 @@ class Gathered:
         found = {name: scores for name, scores in tables.items() if scores is not None}
         costs = {name: float(self._weights(name)) for name in found}
         asked = PlannedTest(
-            measure, self.plan.meaningful, costs, span(measure), look, self._fold_of_groups(measure)
+            measure,
+            self.plan.meaningful,
+            costs,
+            span(measure),
+            look,
+            self._fold_of_groups(measure),
+            ordered_values(self.plan),
         )
         failures = {arm: why for arm in tables if (why := self._failure(arm, tables[arm]))}
         concluded = conclude(asked, found, failures, self._baseline_tables(measure, found))

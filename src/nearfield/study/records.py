@@ -99,7 +99,8 @@ class Comparison:
     groups: int
     parts: VarianceParts
     claim: Literal["better", "worse", "equal", "undecided"]
-    """`better`: `one` is above `other`; `equal`: the whole interval lies within the meaningful difference."""
+    """`better`: `one` is above `other`; `equal`: both one-sided bounds lie within the meaningful difference.
+    """
     more_seeds: int | None
     """Approximate total number of seeds that would decide the comparison with a probability of 80 %, on the
     same test groups. None if it is decided, or if even 100 seeds would not be enough."""
@@ -109,6 +110,10 @@ class Comparison:
     """Probability that 100 seeds in all would decide the comparison; None if it is decided."""
     folds: int = 1
     """Number of folds of the groups, each judged by trainings of its own; 1: no folds."""
+    least: float | None = None
+    """Lower one-sided 95 % bound of the difference, for equality; None in facts of version 0.1.0."""
+    most: float | None = None
+    """Upper one-sided 95 % bound of the difference."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +126,40 @@ class Verdict:
     """The arm that it was compared with: the best arm, or, for the best arm, the next."""
     reason: str
     """For not_comparable: why. For undecided: what a decision would cost. Otherwise empty."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A weighted sum of the arms' means: the slope or the curvature over an ordered factor."""
+
+    value: float
+    low: float
+    """Lower end of the 95 % interval, for this contrast alone."""
+    high: float
+    p: float
+    """Two-sided, for this contrast alone."""
+    claimed: bool
+    """Whether it differs from 0 at its part of the family-wise error rate."""
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How the measure changes over the values of the one factor that varies."""
+
+    scale: Literal["linear", "log"]
+    """log: slope and curvature are those over the natural logarithm of the factor."""
+    values: tuple[float, ...]
+    """The factor's value of each arm, in the order of the plan."""
+    line: Contrast
+    """The slope of the straight line through the means, per unit of the scale."""
+    parabola: Contrast
+    """The quadratic coefficient of the parabola through the means."""
+    turn: float | None
+    """The value of the factor at the parabola's extreme, if it lies within the range."""
+    middle: float
+    """The value of the factor at which the line passes through `mean`."""
+    mean: float
+    """The mean of the measure over all arms."""
 
 
 @dataclass(frozen=True)
@@ -141,10 +180,12 @@ class Conclusion:
     procedure: str
     """Two or three sentences on the statistical procedure, for the document."""
     candidates: tuple[str, ...] = ()
-    """Arms that are not shown to be worse than another: any of them may be the best."""
+    """Arms that may be the best: in 95 of 100 studies, the best arm is among them."""
     at_most_lost: float | None = None
-    """How far the recommended arm may lie below the best arm, by the simultaneous intervals; None if nothing
-    is compared."""
+    """How far the recommended arm may lie below the best arm, by the same comparisons with the best; None if
+    nothing is compared."""
+    trend: Trend | None = None
+    """The trend over an ordered factor; None if there is none."""
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,10 @@ from nearfield.study.statistics.family import (
     Bound,
     against_baseline,
     all_pairs,
+    candidates,
 )
 from nearfield.study.statistics.planning import ONE_LOOK, Look, cost, numbers, power, seeds_to_decide
+from nearfield.study.statistics.trend import rate_of_pairs, trend
 from nearfield.study.statistics.two_way import Array, MeanSquares, pairs
 
 # The verdict on each arm and the recommended arm. Both follow from the intervals alone.
@@ -59,7 +61,7 @@ def _verdict(arm: str, first: str, others: Sequence[str], between: _Bounds, mean
         return Verdict(arm, "not_comparable", "", "there is no other arm to compare it with")
     if all(between[arm, other][0] > 0 for other in others):
         return Verdict(arm, "best", _closest(arm, others, between), "")
-    if all(between[arm, other][0] > -meaningful for other in others):
+    if all(_least(arm, other, between) > -meaningful for other in others):
         return Verdict(arm, "as_good", first if arm != first else _closest(arm, others, between), "")
     above = [other for other in others if between[arm, other][1] < 0]
     if above:
@@ -67,6 +69,13 @@ def _verdict(arm: str, first: str, others: Sequence[str], between: _Bounds, mean
     is_open = arm != first and between[arm, first][2].claim == "undecided"
     against = first if is_open else _closest(arm, others, between)
     return Verdict(arm, "undecided", against, cost(between[arm, against][2]))
+
+
+def _least(arm: str, other: str, between: _Bounds) -> float:
+    """Lower one-sided bound of the difference of two arms."""
+    low, _, each = between[arm, other]
+    bound = each.least if each.one == arm else None if each.most is None else -each.most
+    return low if bound is None else bound
 
 
 def _closest(arm: str, others: Sequence[str], between: _Bounds) -> str:
@@ -91,37 +100,34 @@ class Recommendation:
     """None if nothing is compared."""
     because: str
     candidates: tuple[str, ...] = ()
-    """Arms of which none is shown to be worse than another: any of them may be the best."""
+    """Arms that may be the best."""
     at_most_lost: float | None = None
-    """How far the arm may lie below the best one, by the simultaneous intervals."""
+    """How far the arm may lie below the best one."""
 
 
 def recommend(
     found: Sequence[Verdict],
     estimates: Mapping[str, Estimate],
     costs: Mapping[str, float],
-    comparisons: Sequence[Comparison],
+    may_lose: Mapping[str, float],
+    candidates: tuple[str, ...],
 ) -> Recommendation:
-    """Recommends the cheapest of the best arm and those as good as it, else the candidate of highest mean."""
-    between = _between(comparisons)
+    """Recommends the cheapest of the best arm and those as good as it, else the candidate of highest mean.
+
+    `may_lose` says how far each compared arm may lie below the best; `candidates` may be the best.
+    """
     compared = [each.arm for each in found if each.word != "not_comparable"]
     if not compared:
         return Recommendation(None, "no arm is compared with another")
-
-    def lost(arm: str) -> float:
-        """The largest amount by which another arm may be better."""
-        return max(0.0, *(-between[arm, other][0] for other in compared if other != arm))
-
-    candidates = tuple(
-        arm for arm in compared if all(between[arm, other][1] >= 0 for other in compared if other != arm)
-    )
     good = {verdict.arm: verdict.word for verdict in found if verdict.word in ("best", "as_good")}
     cheapest = min((costs.get(arm, 0.0) for arm in good), default=0.0)
     cheap = [arm for arm in good if costs.get(arm, 0.0) == cheapest]
     chosen = max(cheap or candidates, key=lambda arm: estimates[arm].mean)
     if not good:
-        those = f"the {count(len(candidates), 'arm')} that are not shown to be worse than another"
+        those = "all arms" if len(candidates) == len(compared) else "those"
         because = f"it has the highest mean of {those}"
+        if those == "those":
+            because = f"it has the highest mean of the {count(len(candidates), 'arm')} that may be the best"
     elif len(good) == 1:
         is_best = good[chosen] == "best"
         because = "it is the best" if is_best else "it alone is shown to be as good as the best"
@@ -129,7 +135,7 @@ def recommend(
         because = "it has the highest mean of those that are as good as the best; they cost the same"
     else:
         because = "it is the cheapest of those that are as good as the best"
-    return Recommendation(chosen, because, candidates, lost(chosen))
+    return Recommendation(chosen, because, candidates, may_lose.get(chosen))
 
 
 # The conclusion of a study from its scores by arm, seed and test group.
@@ -152,6 +158,9 @@ class PlannedTest:
     """The share of the error rate that may be spent."""
     folds: Ints | None = None
     """The fold (G,) of each test group, if every fold is judged by trainings of its own."""
+
+    values: Mapping[str, float] | None = None
+    """The value of each arm, if a single ordered factor varies."""
 
     @property
     def fold_count(self) -> int:
@@ -186,13 +195,19 @@ def conclude(
     estimates |= {name: estimate(table, asked.within, asked.folds) for name, table in plain.items()}
     seeds = len(next(iter(whole.values()))) if whole else 0
     comparisons: tuple[Comparison, ...] = ()
+    may_lose: dict[str, float] = {}
+    may_win: tuple[str, ...] = ()
+    shape = None
     silent = _silence(seeds, asked)
     if not silent:
         by_arms = FOR_ARMS if plain else FALSE_CLAIMS
         by_baselines = FOR_BASELINES if len(scores) > 1 else FALSE_CLAIMS
-        comparisons = (*_arms(asked, whole, by_arms), *_baselines(asked, whole, plain, by_baselines))
+        shape = trend(whole, asked.values, by_arms * asked.look.share, asked.folds) if asked.values else None
+        by_pairs = rate_of_pairs(shape, by_arms)
+        comparisons = (*_arms(asked, whole, by_pairs), *_baselines(asked, whole, plain, by_baselines))
+        may_win, may_lose = _with_best(asked, whole)
     found = verdicts(list(scores), failures, estimates, comparisons, asked.meaningful, silent)
-    chosen = recommend(found, estimates, asked.costs, comparisons)
+    chosen = recommend(found, estimates, asked.costs, may_lose, may_win)
     because = chosen.because
     if chosen.arm and len(whole) < len(scores):
         because += f", among the {count(len(whole), 'arm')} that finished"
@@ -208,6 +223,7 @@ def conclude(
         _procedure(seeds, groups, len(whole), len(plain), asked),
         chosen.candidates,
         chosen.at_most_lost,
+        shape,
     )
 
 
@@ -273,11 +289,35 @@ def _arms(asked: PlannedTest, scores: Mapping[str, Array], rate: float) -> list[
     for place, (one, other) in enumerate(zip(*pairs(arms), strict=True)):
         own, error = squares.at(place), float(errors[place])
         limit = float(bound.limit(seeds[place], level)) * error
+        one_sided = float(bound.limit(seeds[place], min(1.0, 2 * FALSE_CLAIMS * asked.look.share))) * error
         corrected = _p_value(own, error, float(seeds[place]), bound) * FALSE_CLAIMS / level
         found.append(
-            _comparison(asked, (names[one], names[other]), own, together, limit, corrected, arms, level)
+            _comparison(
+                asked, (names[one], names[other]), own, together, (limit, one_sided), corrected, arms, level
+            )
         )
     return found
+
+
+def _with_best(asked: PlannedTest, scores: Mapping[str, Array]) -> tuple[tuple[str, ...], dict[str, float]]:
+    """The arms that may be the best, and how far each arm may lie below the best."""
+    names = list(scores)
+    if len(names) < 2:
+        return tuple(names), dict.fromkeys(names, 0.0)
+    squares, errors, shares, bound = all_pairs(np.stack([scores[name] for name in names]), asked.folds)
+    one, other = pairs(len(names))
+    gaps, limits = np.zeros((2, len(names), len(names)))
+    gaps[one, other], gaps[other, one] = squares.mean, -squares.mean
+    widest = asked.within[1] - asked.within[0]
+    limit = np.minimum(bound.best_limit(shares, FALSE_CLAIMS * asked.look.share) * errors, widest)
+    unknown = 2 * np.maximum(np.abs(squares.mean), asked.meaningful) if math.isinf(widest) else widest
+    limit = np.where(errors == 0, unknown, limit)
+    limits[one, other] = limits[other, one] = limit
+    may, lost = candidates(gaps, limits)
+    return (
+        tuple(name for name, is_one in zip(names, may, strict=True) if is_one),
+        dict(zip(names, np.minimum(lost, widest).tolist(), strict=True)),
+    )
 
 
 def _baselines(
@@ -294,7 +334,7 @@ def _baselines(
         own, errors, shares, bound = against_baseline(tables, baseline, asked.folds)
         together, limits = own.pooled(arms).single(), bound.limit(shares, level) * errors
         for place, arm in enumerate(scores):
-            squares, limit = own.at(place), float(limits[place])
+            squares, limit = own.at(place), (float(limits[place]), float(limits[place]))
             corrected = _p_value(squares, float(errors[place]), float(shares[place]), bound)
             corrected *= FALSE_CLAIMS / level
             found.append(
@@ -315,21 +355,23 @@ def _comparison(
     names: tuple[str, str],
     own: MeanSquares,
     together: MeanSquares | None,
-    limit: float,
+    limits: tuple[float, float],
     p: float,
     arms: int,
     level: float,
 ) -> Comparison:
-    difference = float(own.mean)
+    """A comparison. `limits` are that of a difference and, for equality, the one-sided one."""
+    difference, (limit, one_sided) = float(own.mean), limits
     widest = asked.within[1] - asked.within[0]
     is_constant = limit == 0  # equal in every seed and group, so the standard error is unknown
     if is_constant:
-        limit = 2 * max(abs(difference), asked.meaningful) if math.isinf(widest) else widest
+        limit = one_sided = 2 * max(abs(difference), asked.meaningful) if math.isinf(widest) else widest
+    least, most = max(-widest, difference - one_sided), min(widest, difference + one_sided)
     low, high = max(-widest, difference - limit), min(widest, difference + limit)
     claim: Literal["better", "worse", "equal", "undecided"] = "undecided"
     if low > 0 or high < 0:
         claim = "better" if low > 0 else "worse"
-    elif -asked.meaningful < low and high < asked.meaningful:
+    elif -asked.meaningful < least and most < asked.meaningful:
         claim = "equal"
     parts = numbers(own)
     more, by_seeds = None, None
@@ -355,6 +397,8 @@ def _comparison(
         power=power(asked.meaningful, parts, own.seeds, own.groups, arms, level, others, own.folds),
         by_seeds=by_seeds,
         folds=own.folds,
+        least=least,
+        most=most,
     )
 
 
@@ -402,7 +446,9 @@ def _procedure(seeds: int, groups: int, arms: int, baselines: int, asked: Planne
         "pooled over all pairs; that between groups is a pair's own, drawn to the average. Intervals are "
         "simultaneous (Tukey's studentized range, with Cochran's bound for the two kinds of chance): "
         f"in {hold} of 100 studies all hold together, and whatever they exclude is "
-        f"claimed. p is corrected accordingly.{_spending(look)} {about}"
+        "claimed. p is corrected accordingly. Which arms may be the best, what the recommended one loses at "
+        "most (Hsu's comparisons with the best) and which arms are equal (one-sided bounds) hold in 95 "
+        f"of 100 studies each.{_spending(look)} {about}"
     )
 
 

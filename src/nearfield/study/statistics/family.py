@@ -19,14 +19,22 @@ claims as this rule, and fewer true ones.
 
 Comparisons with baselines are a second family, and both share the error rate. A baseline is one more arm of
 the family of all arms; Bonferroni corrects over baselines.
+
+Choosing an arm asks less than comparing all pairs: the best arm is among the candidates, and the recommended
+one loses at most so much. That statement has its own rate of 5 %, by comparisons with the best (Hsu 1984),
+whose limit is Dunnett's one-sided one. Equality within the meaningful difference has its own rate, too: both
+one-sided bounds of a difference must lie within it (Schuirmann 1987).
 """
 
 from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 from scipy.interpolate import PchipInterpolator
+from scipy.optimize import brentq
+from scipy.special import ndtr
 
 from nearfield.core.types import Ints
 from nearfield.study.statistics.two_way import Array, MeanSquares, differences
@@ -66,6 +74,11 @@ class Bound:
             + (1 - share) * _quantile(self.arms, self.by_group, level)
         )
 
+    def best_limit(self, share: Array, level: float) -> Array:
+        """The limit of comparisons with the best: one-sided, of all arms against any one."""
+        seeds, groups = (dunnett(self.arms - 1, dof, level) for dof in (self.by_seed, self.by_group))
+        return np.asarray(share * seeds + (1 - share) * groups)
+
     def p_value(self, ratio: float, share: float) -> float:
         """The corrected p value of a difference of `ratio` standard errors: the level with that limit."""
         seeds, groups = (_quantiles(self.arms, dof) for dof in (self.by_seed, self.by_group))
@@ -97,6 +110,44 @@ def against_baseline(
     own = MeanSquares.of(scores - baseline, folds)
     used = replace(own.borrowing(own.pooled(arms)), borrowed_dof=0)
     return own, np.asarray(np.sqrt(used.variance)), used.share, Bound(arms + 1, *used.dof)
+
+
+def candidates(gaps: Array, limits: Array) -> tuple[npt.NDArray[np.bool_], Array]:
+    """Comparisons with the best (Hsu 1984; for unequal errors Hsu 1996, section 4.2).
+
+    Parameters
+    ----------
+    gaps
+        Differences (..., A, A): the arm of the row minus that of the column.
+    limits
+        Limits (..., A, A) of the differences: Dunnett's one-sided ones.
+
+    Returns
+    -------
+    tuple
+        Whether each arm (..., A) may be the best, and the most (..., A) that it may lie below the best.
+    """
+    arms = gaps.shape[-1]
+    others = ~np.eye(arms, dtype=bool)
+    may = np.where(others, gaps + limits, np.inf).min(-1) >= 0
+    below = np.where(others & may[..., None, :], limits - gaps, -np.inf).max(-1)
+    return may, np.maximum(below, 0.0)
+
+
+@cache
+def dunnett(others: int, dof: int, level: float) -> float:
+    """Dunnett's one-sided limit (1955): `others` equal arms against one, with equal errors.
+
+    The largest of `others` differences exceeds that many standard errors with probability `level`.
+    """
+    z, weight = np.polynomial.legendre.leggauss(96)
+    z, weight = 8 * z, 8 * weight * stats.norm.pdf(8 * z)
+    scale = np.sqrt(stats.chi2.ppf((np.arange(400) + 0.5) / 400, dof) / dof)
+
+    def above(limit: float) -> float:
+        return float(1 - (ndtr(z + 2**0.5 * limit * scale[:, None]) ** others @ weight).mean()) - level
+
+    return float(brentq(above, 0.0, 100.0, xtol=1e-4))
 
 
 def _quantile(arms: int, dof: int, level: float) -> float:
