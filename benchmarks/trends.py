@@ -68,7 +68,7 @@ def main() -> None:
         )
         print(f"| {name} | {pairs:.1f} | {both:.1f} |", flush=True)
     print(
-        "\n| arms | the best is left out: pairs, best | one .08 below is left out: pairs, best |\n|---|---|---|"
+    print("\n| arms | the best is left out: pairs, best | one .08 below: pairs, best |\n|---|---|---|")
     )
     for arms in (4, 6, 8):
         rng = np.random.default_rng(0)
