@@ -67,9 +67,7 @@ def main() -> None:
             100 * np.mean([claimed(means, each, ordered) for each in tables]) for ordered in (False, True)
         )
         print(f"| {name} | {pairs:.1f} | {both:.1f} |", flush=True)
-    print(
-    print("\n| arms | the best is left out: pairs, best | one .08 below: pairs, best |\n|---|---|---|")
-    )
+    print(print("\n| arms | the best is left out: pairs, best | one .08 below: pairs, best |\n|---|---|---|"))
     for arms in (4, 6, 8):
         rng = np.random.default_rng(0)
         means = np.array([0.0, -0.08, *[-0.04] * (arms - 2)])
