@@ -60,6 +60,17 @@ def test_strength_is_the_best_on_val_and_the_model_still_only_train() -> None:
     np.testing.assert_allclose(probe.model.weights, again.model.weights, atol=1e-3)
 
 
+def test_probabilities_are_of_the_strength_with_the_least_log_loss_on_val() -> None:
+    train, val, test = _clips(60, 2, apart=0.6), _clips(200, 3, apart=0.6), _clips(50, 4, apart=0.6)
+    probe = fit_label_probe(train, val)
+    fitted = [fit_label_probe(train, strength=strength) for strength in STRENGTHS]
+    losses = [log_loss(val.labels, each.probabilities(val.vectors)) for each in fitted]
+    best = fitted[int(np.argmin(losses))]
+    assert best.strength != probe.strength
+    assert probe.calibrated.converged
+    np.testing.assert_allclose(probe.probabilities(test.vectors), best.probabilities(test.vectors), atol=1e-4)
+
+
 def test_ties_go_to_the_stronger_regularisation() -> None:
     train = Labelled(np.array([[-1.0], [-1.0], [1.0], [1.0]], dtype=np.float32), np.array([0, 0, 1, 1]))
     assert fit_label_probe(train, train).strength == STRENGTHS[0]

@@ -90,14 +90,15 @@ def _probe(case: Case, here: EmbeddedClips, train: EmbeddedClips, at: Ints, foun
     probe = fit_label_probe(_labelled(train), _val(case), case.settings.balanced)
     if not probe.chosen:
         found.note(f"No labeled val split to choose the probe's regularization: C = {probe.strength:g}.")
-    if not probe.model.converged:
-        found.note(f"The probe did not converge: its gradient is still {probe.model.gradient:.1e}.")
+    steepest = max(probe.model, probe.calibrated, key=lambda model: model.gradient)
+    if not steepest.converged:
+        found.note(f"The probe did not converge: its gradient is still {steepest.gradient:.1e}.")
     unseen = int((~np.isin(labels, probe.classes)).sum())
     if unseen:
         found.note(f"{unseen} of {len(labels)} clips have classes absent from train; they count as wrong.")
     predicted = probe.predict(here.vectors)
     found.metrics |= {
-        "probe/converged": float(probe.model.converged),
+        "probe/converged": float(steepest.converged),
         "probe/strength": probe.strength,
         "probe/unseen_clips": float(unseen),
     }

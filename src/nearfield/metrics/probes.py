@@ -14,7 +14,7 @@ from nearfield.core.parallel import one_torch_thread
 from nearfield.core.rng import torch_stream
 from nearfield.core.types import Floats, Ints, Vectors
 from nearfield.metrics.checks import check_lengths, check_vectors
-from nearfield.metrics.classification import classification_scores
+from nearfield.metrics.classification import classification_scores, skill_scores
 from nearfield.metrics.neighbors import Search, nearest
 
 # Logistic regression solved to a tolerance, used by the probes of labels and of tags.
@@ -231,6 +231,10 @@ def _newton_direction(problem: _Problem, gradient: Floats, probabilities: Floats
 # fitted on train only. Its C (smaller means stronger regularization) is chosen on val by macro F1; ties go to
 # the stronger regularization, and without val C is 1. Classes absent from train cannot be predicted; their
 # clips count as wrong.
+#
+# Predictions and probabilities have a C each. The C with the best macro F1 is often one whose classifier is
+# too sure of itself, and jumps from one training to the next; log-loss and Brier score show little else
+# (`benchmarks/judges.py`). So they grade the probabilities of the C with the best log-loss on val.
 
 STRENGTHS = tuple(10.0**power for power in range(-4, 3))
 """The grid of C, from the strongest to the weakest regularization."""
@@ -270,10 +274,12 @@ class LabelProbe:
     """C"""
     chosen: bool
     """Whether C was chosen on val."""
+    calibrated: Logistic
+    """The model whose C is chosen on val by log-loss."""
 
     def probabilities(self, vectors: Vectors) -> Floats:
-        """Returns probabilities (N, classes of train); rows sum to one."""
-        return self.model.probabilities(self.scaling(vectors))
+        """Returns probabilities (N, classes of train) of `calibrated`; rows sum to one."""
+        return self.calibrated.probabilities(self.scaling(vectors))
 
     def predict(self, vectors: Vectors) -> Ints:
         """Returns the predicted class numbers (N,)."""
@@ -290,7 +296,8 @@ def fit_label_probe(
     train
         Clips to fit.
     val
-        Clips that choose C from `STRENGTHS` by macro F1; without them C is 1.
+        Clips that choose C from `STRENGTHS`: by macro F1 for predictions, by log-loss for probabilities.
+        Without them C is 1.
     balanced
         Whether clips are weighted so that all classes have equal total weight.
     strength
@@ -316,19 +323,25 @@ def fit_label_probe(
     weights = (len(codes) / (len(classes) * counts))[codes][:, None] if balanced else None
     if strength is not None or val is None or not len(val):
         model = fit(features, targets, "softmax", strength or 1.0, weights)
-        return LabelProbe(scaling, model, classes, strength or 1.0, chosen=False)
+        return LabelProbe(scaling, model, classes, strength or 1.0, chosen=False, calibrated=model)
 
-    held_out, best, best_score = scaling(val.vectors), 0, -1.0
+    held_out, frequencies = scaling(val.vectors), counts / counts.sum()
     path: list[Logistic] = []
-    for number, candidate in enumerate(STRENGTHS):
+    f1s, skills = [], []
+    for candidate in STRENGTHS:
         start = path[-1] if path else None
         path.append(fit(features, targets, "softmax", candidate, weights, start, ROUGH))
-        predicted = classes[path[-1].logits(held_out).argmax(axis=1)]
-        score = float(classification_scores(val.labels, predicted)["macro_f1"][0])
-        if score > best_score:
-            best, best_score = number, score
-    model = fit(features, targets, "softmax", STRENGTHS[best], weights, path[best])
-    return LabelProbe(scaling, model, classes, STRENGTHS[best], chosen=True)
+        probabilities = path[-1].probabilities(held_out)
+        predicted = classes[probabilities.argmax(axis=1)]
+        f1s.append(float(classification_scores(val.labels, predicted)["macro_f1"][0]))
+        graded = skill_scores(val.labels, classes, probabilities, frequencies)
+        skills.append(float(graded["log_loss_skill"].mean()))
+    # The first of equal ones has the strongest regularization.
+    best = [int(np.argmax(scores)) for scores in (f1s, skills)]
+    model, calibrated = (
+        fit(features, targets, "softmax", STRENGTHS[number], weights, path[number]) for number in best
+    )
+    return LabelProbe(scaling, model, classes, STRENGTHS[best[0]], chosen=True, calibrated=calibrated)
 
 
 def vote(search: Search, gallery_labels: Ints, neighbours: int = NEIGHBOURS) -> Ints:

@@ -265,7 +265,8 @@ METRICS = (
     Metric("log_loss_skill", ("probe",), range=(-math.inf, 1.0), words="log-loss skill",
            about="1 - L / L0: L is the log-loss of the probe's probabilities, L0 that of guessing with the "
            "frequencies of the classes in train. 0 is guessing, 1 is sure and right. With C classes, a "
-           "probability below 0.01 / C counts as that, so that one clip cannot decide the mean."),
+           "probability below 0.01 / C counts as that, so that one clip cannot decide the mean. The "
+           "regularization is chosen on val by log-loss, not by macro F1 as for predictions."),
     Metric("brier_skill", ("probe",), range=(-math.inf, 1.0), words="Brier skill",
            about="The same with the Brier score, the squared error of the probabilities, summed over classes "
            "(Brier 1950; Murphy 1973)."),
