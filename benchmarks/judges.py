@@ -25,11 +25,12 @@ import pandas as pd  # noqa: E402
 from rich.progress import track  # noqa: E402
 
 from equal_arms import TINY  # noqa: E402
+from nearfield.core.types import Ints  # noqa: E402
 from nearfield.metrics.registry import names, row_of  # noqa: E402
 from nearfield.study.engines.engine import task_folder  # noqa: E402
 from nearfield.study.records import Task  # noqa: E402
 from nearfield.study.run import Study  # noqa: E402
-from nearfield.study.scores import by_group  # noqa: E402
+from nearfield.study.scores import by_group, fold_of_groups, round_of  # noqa: E402
 from nearfield.study.statistics.family import FALSE_CLAIMS, all_pairs  # noqa: E402
 from nearfield.study.statistics.two_way import Array, pairs  # noqa: E402
 from nearfield.training.evaluate_run import evaluate_run, read_clips  # noqa: E402
@@ -129,29 +130,28 @@ def trained(recipe: Recipe, data: Path, seed: int) -> pd.DataFrame:
 def of_study(folder: Path) -> str:
     """The table of one study: all pairs of its arms, by every metric."""
     plan = Study.load(folder).plan
-    arms: dict[str, Scores] = {}
-    for arm in plan.arms:
-        seeds = plan.seeds.take(plan.seeds.at_most)
-        places = [task_folder(folder, Task(arm.id, seed)) / "clips.parquet" for seed in seeds]
-        arms[arm.id] = scores_of([read_clips(place) for place in places if place.is_file()])
-    common = set.intersection(*(set(scores) for scores in arms.values()))
+    seeds = plan.seeds.take(plan.seeds.at_most)
+    clips: dict[str, list[pd.DataFrame]] = {arm.id: [] for arm in plan.arms}
+    for first in range(0, len(seeds), plan.seeds.folds):
+        part = seeds[first : first + plan.seeds.folds]
+        places = [[task_folder(folder, Task(arm, seed)) / "clips.parquet" for seed in part] for arm in clips]
+        if all(place.is_file() for each in places for place in each):
+            for arm, each in zip(clips, places, strict=True):
+                whole = round_of([read_clips(place) for place in each])
+                assert whole is not None
+                clips[arm].append(whole)
+    arms = {arm: scores_of(tables) for arm, tables in clips.items()}
     rows = []
-    for name in (each for each in names() if each in common):
-        count = min(len(scores[name]) for scores in arms.values())
-        tables = np.stack([scores[name][:count] for scores in arms.values()])
-        ratios, claimed = judged(tables)
-        rows.append(
-            (
-                name,
-                f"{tables.mean():.3f}",
-                f"**{np.median(np.abs(ratios)):.1f}**",
-                f"{np.abs(ratios).max():.1f}",
-                f"{claimed.sum()} of {claimed.size}",
-            )
-        )
-    return f"{folder.name}: {plan.question}\n\n" + markdown(
-        ("judge", "mean", "difference / standard error, median pair", "largest", "pairs claimed"), rows
-    )
+    for name in (name for name in names() if all(name in scores for scores in arms.values())):
+        tables = np.stack([scores[name] for scores in arms.values()])
+        folds = fold_of_groups(clips[plan.reference], name)
+        ratios, claimed = judged(tables, folds)
+        median, largest = np.median(np.abs(ratios)), np.abs(ratios).max()
+        claims = f"{claimed.sum()} of {claimed.size}"
+        rows.append((name, f"{tables.mean():.3f}", f"**{median:.1f}**", f"{largest:.1f}", claims))
+    design = f"{len(arms)} arms, {len(clips[plan.reference])} seeds, {plan.seeds.folds} folds"
+    heads = ("judge", "mean", "difference / standard error: median pair", "largest", "pairs claimed")
+    return f"{folder.name}: {design}\n\n{markdown(heads, rows)}"
 
 
 # Common to both.
@@ -171,9 +171,12 @@ def scores_of(clips: Sequence[pd.DataFrame]) -> Scores:
     return found
 
 
-def judged(scores: Array) -> tuple[Array, Array]:
-    """Differences over standard errors, and claims, of the pairs of arms of (..., A, S, G) scores."""
-    _, errors, shares, bound = all_pairs(scores)
+def judged(scores: Array, folds: Ints | None = None) -> tuple[Array, Array]:
+    """Differences over standard errors, and claims, of the pairs of arms of (..., A, S, G) scores.
+
+    `folds` (G,) is as for `all_pairs`.
+    """
+    _, errors, shares, bound = all_pairs(scores, folds)
     means = scores.mean((-2, -1))
     first, second = pairs(scores.shape[-3])
     ratios = np.asarray((means[..., first] - means[..., second]) / errors)
