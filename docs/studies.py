@@ -20,7 +20,7 @@ from nearfield.study.document.figures import alone, for_print, judge_figure
 from nearfield.study.records import StudyFacts
 
 HERE = Path(__file__).parent / "studies"
-KEPT = ("study.md", "facts.json")
+KEPT = ("study.md", "facts.json", "scores.parquet")
 HEAD = """# What became of the sources' conclusions
 
 Every study below asks the question of one of the source documents again, on open data, with the seeds,

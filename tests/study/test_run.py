@@ -15,9 +15,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from nearfield.core.errors import RequestError
+from nearfield.core.errors import DataError, RequestError
 from nearfield.core.files import digest
-from nearfield.study.document import facts_from_json
+from nearfield.study.document import facts_from_json, write_again
 from nearfield.study.engines.engine import failed, task_folder
 from nearfield.study.forecast import Sizes, forecast, parts_of
 from nearfield.study.journal import Journal
@@ -390,6 +390,26 @@ def test_failed_trainings_are_told_and_nothing_to_compare_is_an_error(
     assert "6 of 6 trainings failed." in text
 
 
+def test_a_study_is_concluded_again_without_its_runs(
+    finished: tuple[Study, StudyFacts, list[Standing]], tmp_path: Path
+) -> None:
+    study, _, _ = finished
+    for name in ("facts.json", "scores.parquet"):
+        shutil.copyfile(study.folder / name, tmp_path / name)
+    again = write_again(tmp_path)
+    assert again == facts_from_json(json.loads((study.folder / "facts.json").read_text()))
+    assert (tmp_path / "facts.json").read_bytes() == (study.folder / "facts.json").read_bytes()
+    assert (tmp_path / "study.html").read_bytes() == (study.folder / "study.html").read_bytes()
+    # The scores decide: with the arms' scores apart, the conclusion is another one.
+    scores = pd.read_parquet(tmp_path / "scores.parquet")
+    scores.loc[scores["arm"] == "margin-0.6", "score"] += 5
+    scores.to_parquet(tmp_path / "scores.parquet", index=False)
+    assert write_again(tmp_path).conclusion.recommended == "margin-0.6"
+    (tmp_path / "scores.parquet").write_bytes(b"PAR1 and no more")
+    with pytest.raises(DataError, match=r"scores\.parquet: cannot be read"):
+        write_again(tmp_path)
+
+
 def test_a_finished_study_foretells_its_own_power(
     finished: tuple[Study, StudyFacts, list[Standing]], place: Path
 ) -> None:
@@ -450,14 +470,8 @@ def test_a_dry_run_without_a_finished_study_says_what_to_do(
 
     asked = ["study", "run", str(place / "study.yaml"), "--data", str(place / "sounds"), "--dry-run"]
     out, own = ["--out", str(tmp_path / "new")], ["--set", "meaningful=0.07"]
-    shown = CliRunner().invoke(app, [*asked, *out, "--set", "seeds=2", *own]).stdout.split("shows: ")[1]
-    assert shown.startswith(
-        "whether 2 seeds can show a true difference of 0.07 in accuracy of the probe is not"
-    )
-    pilot = (
-        f"{place / 'study.yaml'} --data {place / 'sounds'} --out PILOT --set meaningful=0.07 --set seeds=3"
-    )
-    assert f"{pilot}); then repeat" in shown
+    shown = CliRunner().invoke(app, [*asked, *out, "--set", "seeds=2", *own]).stdout
+    assert "no study by probe/accuracy ships with Nearfield" in " ".join(shown.split())
     result = CliRunner().invoke(app, [*asked, *out, "--like", str(tmp_path)])
     assert (
         str(result.exception)

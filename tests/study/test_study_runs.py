@@ -108,7 +108,7 @@ def run(path: Path, data: str, out: Path, usual: list[str]) -> StudyFacts:
     work = StudyWork(plan.plain(), data, out, "cpu")
     tasks = [Task(arm.id, 0) for arm in (*plan.before, *plan.arms)]
     outcomes = {task: outcome_of(attempt(PERFORM, work, task, ignore)) for task in tasks}
-    facts = gather(plan, out, outcomes, plan.seeds.take(1), ONE_LOOK, (), "")
+    facts, _ = gather(plan, out, outcomes, plan.seeds.take(1), ONE_LOOK, (), "")
     assert [arm.arm.id for arm in facts.arms] == [arm.id for arm in plan.arms]
     check(facts)
     return facts

@@ -16,11 +16,10 @@ from safetensors import safe_open
 
 from nearfield.core.errors import RequestError
 from nearfield.core.files import read_json
-from nearfield.core.text import count
 from nearfield.core.types import Ints
 from nearfield.study.budget import batch_size
 from nearfield.study.engines.engine import task_folder
-from nearfield.study.measures import arm_speed, draw_map, span
+from nearfield.study.measures import arm_speed, draw_map
 from nearfield.study.plan import Plan
 from nearfield.study.records import (
     BASELINES,
@@ -29,7 +28,6 @@ from nearfield.study.records import (
     ClassFacts,
     Conclusion,
     Curve,
-    Estimate,
     MapFacts,
     Outcome,
     RunFacts,
@@ -37,10 +35,9 @@ from nearfield.study.records import (
     StudyFacts,
     TagFacts,
     Task,
-    Verdict,
 )
+from nearfield.study.score_table import Scores, conclusion_of, estimates_of, ordered_values
 from nearfield.study.scores import fold_of_groups, round_of, table, tag_facts, told_by
-from nearfield.study.statistics.conclude import PlannedTest, conclude, estimate, has_estimate
 from nearfield.study.statistics.planning import ONE_LOOK, Look
 from nearfield.study.statistics.two_way import Array
 from nearfield.training.evaluate_run import read_clips
@@ -109,20 +106,6 @@ CURVES = (
 T = TypeVar("T")
 
 
-def ordered_values(plan: Plan) -> dict[str, float] | None:
-    """The value of each arm, if a single setting varies and its values are numbers; otherwise None."""
-    if len(plan.varied) != 1:
-        return None
-    found = {arm.id: arm.changes.get(plan.varied[0]) for arm in plan.arms}
-    numbers = {
-        arm: float(value)
-        for arm, value in found.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
-    is_ordered = len(numbers) == len(found) and len(set(numbers.values())) == len(numbers)
-    return numbers if is_ordered else None
-
-
 class Gathered:
     """The results of the runs of some seeds, each read once."""
 
@@ -132,35 +115,29 @@ class Gathered:
         self.plan, self.folder, self.seeds = plan, folder, tuple(seeds)
         self.outcomes = outcomes
         self._scored: dict[Path, pd.DataFrame] = {}
+        self._tables: dict[str, Scores] = {}
         self.arms = {arm.id: self._arm(arm) for arm in plan.arms}
 
     def conclusion(self, measure: str, look: Look = ONE_LOOK) -> Conclusion:
         """The statistical conclusion on one metric."""
-        tables = {arm.id: self._table(self.arms[arm.id], measure) for arm in self.plan.arms}
-        found = {name: scores for name, scores in tables.items() if scores is not None}
-        costs = {name: float(self._weights(name)) for name in found}
-        asked = PlannedTest(
-            measure,
-            self.plan.meaningful,
-            costs,
-            span(measure),
-            look,
-            self._fold_of_groups(measure),
-            ordered_values(self.plan),
-        )
-        failures = {arm: why for arm in tables if (why := self._failure(arm, tables[arm]))}
-        concluded = conclude(asked, found, failures, self._baseline_tables(measure, found))
-        lost = [name for name in tables if name not in found]
-        return concluded if not lost else _with_lost(concluded, lost, failures)
+        plan, costs = self.plan, {arm: float(self._weights(arm)) for arm in self.arms}
+        runs = {arm: [run for _, _, run in each] for arm, each in self.arms.items()}
+        values = ordered_values(plan.varied, plan.arms)
+        return conclusion_of(measure, plan.meaningful, costs, look, values, self.scores_of(measure), runs)
 
-    def measures(self, arm: str) -> dict[str, Estimate]:
-        """The estimates of the further metrics of one arm."""
-        tables = {name: self._table(self.arms[arm], name) for name in self.plan.measures}
-        return {
-            name: estimate(scores, span(name), self._fold_of_groups(name))
-            for name, scores in tables.items()
-            if scores is not None and has_estimate(scores)
-        }
+    def scores(self) -> dict[str, Scores]:
+        """The scores of the judge and of the further metrics, as far as they are known."""
+        found = {name: self.scores_of(name) for name in (self.plan.judge, *self.plan.measures)}
+        return {name: each for name, each in found.items() if each.arms}
+
+    def scores_of(self, measure: str) -> Scores:
+        """The scores of one metric by arm and by baseline."""
+        if measure not in self._tables:
+            tables = {arm.id: self._table(self.arms[arm.id], measure) for arm in self.plan.arms}
+            arms = {name: scores for name, scores in tables.items() if scores is not None}
+            baselines = self._baseline_tables(measure, arms)
+            self._tables[measure] = Scores.of(arms, baselines, self._fold_of_groups(measure))
+        return self._tables[measure]
 
     def arm_facts(self, arm: Arm) -> ArmFacts:
         """All results of one arm."""
@@ -171,7 +148,7 @@ class Gathered:
             arm=arm,
             parameters=self._weights(arm.id),
             runs=tuple(run for _, _, run in runs),
-            measures=self.measures(arm.id),
+            measures=estimates_of(arm.id, self.plan.judge, self.scores()),
             classes=_classes(results),
             centroid_names=names,
             centroid_distances=distances,
@@ -325,17 +302,6 @@ class Gathered:
             if outcome is not None and outcome.state == "failed":
                 yield f"The baselines of seed {seed} could not be scored: {outcome.cause}"
 
-    def _failure(self, arm: str, scores: Array | None) -> str:
-        """Why an arm cannot be compared; "" if it can."""
-        failed = [run for _, _, run in self.arms[arm] if run.state == "failed"]
-        if failed:
-            return f"{len(failed)} of {len(self.seeds)} trainings failed: {failed[0].cause or 'not finished'}"
-        if scores is None:
-            return f"its trainings have no {self.plan.judge}"
-        without = int((~np.isfinite(scores).all(1)).sum())
-        number = count(len(scores), "training" if self.plan.seeds.folds == 1 else "round of folds")
-        return f"{without} of {number} have no {self.plan.judge}" if without else ""
-
     def _weights(self, arm: str) -> int:
         """Number of weights of the network; 0 if no training is finished."""
         for place, result, _ in self.arms[arm]:
@@ -376,9 +342,14 @@ def gather(
     look: Look,
     deviations: Sequence[str],
     command: str,
-) -> StudyFacts:
-    """All numbers of a study's document, from the finished runs."""
+) -> tuple[StudyFacts, dict[str, Scores]]:
+    """All numbers of a study's document, and the scores that they rest on, from the finished runs."""
     found = Gathered(plan, folder, outcomes, seeds)
+    return _facts(found, look, deviations, command), found.scores()
+
+
+def _facts(found: "Gathered", look: Look, deviations: Sequence[str], command: str) -> StudyFacts:
+    plan, seeds = found.plan, found.seeds
     environment = found.environment()
     return StudyFacts(
         title=plan.title,
@@ -405,13 +376,8 @@ def gather(
         speeds=found.speeds(),
         tags=found.tags(),
         folds=plan.seeds.folds,
+        look=(look.seeds, look.share, look.spent),
     )
-
-
-def _with_lost(concluded: Conclusion, lost: Sequence[str], failures: Mapping[str, str]) -> Conclusion:
-    """The conclusion with a verdict also on arms without a finished training."""
-    more = tuple(Verdict(arm, "not_comparable", "", failures[arm]) for arm in lost)
-    return replace(concluded, verdicts=concluded.verdicts + more)
 
 
 def _data_card(

@@ -23,6 +23,7 @@ from nearfield.study.facts import Gathered, gather, introductions_of
 from nearfield.study.journal import Journal
 from nearfield.study.plan import SMALL, Plan
 from nearfield.study.records import BASELINES, Outcome, StudyFacts, Task
+from nearfield.study.score_table import write_scores
 from nearfield.study.search import Told, TrialSearch, chosen, explore
 from nearfield.study.statistics.planning import Look, planned
 from nearfield.training.events import Callback, Event, Note, ignore
@@ -193,7 +194,7 @@ class Study:
             deviations.append(f"{look.seeds} of {first} planned seeds are finished.")
             callback(Note(deviations[-1], is_warning=True))
         seeds = plan.seeds.take(look.seeds)
-        facts = gather(plan, self.folder, outcomes, seeds, look, deviations, self.command)
+        facts, scores = gather(plan, self.folder, outcomes, seeds, look, deviations, self.command)
         frozen: str = _plans(self.folder)[0]["plan"]["hash"]
         facts = replace(facts, plan_hash=frozen, search=self._search_table(outcomes))
         if batches := {entry["held"] for entry in journal.entries("batch")}:
@@ -203,6 +204,7 @@ class Study:
             facts = replace(facts, data={**facts.data, "name": name})
         recipes = [self.plan.recipe_of(arm.id) for arm in self.plan.arms] or [self.plan.recipe]
         write_documents(facts, self.folder, introductions_of(self.plan.varied, recipes))
+        write_scores(self.folder, scores)
         return facts
 
     @property

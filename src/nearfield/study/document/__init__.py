@@ -16,6 +16,7 @@ from nearfield.study.document.sections import document
 from nearfield.study.document.writers import html, markdown, pdf, write_figures
 from nearfield.study.facts import introductions_of
 from nearfield.study.records import StudyFacts
+from nearfield.study.score_table import concluded_again, read_scores
 from nearfield.training.recipe import Recipe
 
 
@@ -38,13 +39,20 @@ def write_documents(facts: StudyFacts, folder: Path, introductions: Mapping[str,
 def write_again(folder: Path) -> StudyFacts:
     """Writes the document again from `folder`/facts.json, without plan and runs; returns the facts.
 
-    Raises RequestError if facts.json is missing or damaged.
+    With scores.parquet beside it, the study is concluded again, by the present statistics. Raises
+    RequestError if facts.json is missing or damaged, and DataError if scores.parquet is.
     """
     plain = read_json(folder / "facts.json", "Run the study again.")
-    facts = facts_from_json(plain)
+    scores, facts = read_scores(folder), facts_from_json(plain)
+    if scores:
+        facts = concluded_again(facts, scores)
     recipe = Recipe.of(facts.recipe, f"{folder / 'facts.json'}: recipe")
     arms = [recipe.changed(each.arm.changes, f"arm {each.arm.id!r}") for each in facts.arms]
-    _write(plain, folder, introductions_of(facts.varied, arms or [recipe]))
+    introductions = introductions_of(facts.varied, arms or [recipe])
+    if scores:
+        write_documents(facts, folder, introductions)
+    else:
+        _write(plain, folder, introductions)
     return facts
 
 
