@@ -38,10 +38,14 @@ lint: setup
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
+# Runs the studies of docs/ that are missing or of an older plan (MINUTES=60: that long; it can be continued).
+studies: setup
+	$(BIN)/python docs/run_studies.py $(if $(MINUTES),--minutes $(MINUTES))
+
 # The whole documents of the studies in docs/, from the facts that git holds.
 STUDIES := $(patsubst %/facts.json,%/study.html,$(wildcard docs/studies/*/facts.json))
 
-studies: setup $(STUDIES)
+documents: setup $(STUDIES)
 
 docs/studies/%/study.html: docs/studies/%/facts.json
 	$(BIN)/nearfield study report $(@D)
@@ -49,4 +53,4 @@ docs/studies/%/study.html: docs/studies/%/facts.json
 bench: setup
 	for table in benchmarks/*.py; do $(BIN)/python $$table || exit 1; done
 
-.PHONY: setup demo test fast lint docs studies bench
+.PHONY: setup demo test fast lint docs studies documents bench

@@ -296,7 +296,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Links that lead out of docs/ on a disk lead nowhere on a site."""
     folder = Path(page.file.abs_src_path).parent if page.file.abs_src_path else HERE
     if STUDY_LINKS in markdown and not (folder / "study.html").is_file():
-        markdown = markdown.replace(STUDY_LINKS, "`make studies`")
+        markdown = markdown.replace(STUDY_LINKS, "`make documents`")
     return re.sub(r"\[([^]]+)\]\(\.\./README\.md\)", r"\1", markdown)
 
 

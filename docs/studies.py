@@ -3,7 +3,7 @@
     python docs/studies.py STUDY_FOLDER...
 
 Each folder keeps its name. Without folders the overview and the pictures are written again. Git holds
-facts.json, study.md and the picture of each; `make studies` makes study.html and study.pdf of the facts.
+facts.json, study.md and the picture of each; `make documents` makes study.html and study.pdf of the facts.
 docs/study.png, the first page of one of them, is taken anew where that page is there (needs playwright and
 Chromium).
 """
@@ -40,7 +40,8 @@ stand beside *not decided*. What an arm is worth beside plain baselines, which s
 document says.
 
 Below the table, each study has its picture (every arm with its 95 % interval and its seeds) and the command
-that makes it again. `make studies` makes the whole documents, study.html and study.pdf, beside each study.md.
+that makes it again. `make documents` makes the whole documents, study.html and study.pdf, beside each
+study.md.
 
 | study | the source asked | the source concluded | here | recommended here | on | document |
 |---|---|---|---|---|---|---|

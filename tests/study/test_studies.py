@@ -35,6 +35,7 @@ SETS = (
     "omniglot-small", "oneshots", "tag-formats",
 )  # fmt: skip
 KEPT = ("facts.json", "judge.svg", "study.md")
+SCORES = "scores.parquet"
 MADE = {"synthetic:scenes?clips=60&table=clips"}
 
 
@@ -56,7 +57,7 @@ def _check(path: Path) -> Plan:
     assert plan.reduced.endswith(".")
     assert plan.seeds.at_least >= VERDICT
     assert Plan.of(plan.plain()) == plan
-    assert len(plan.arms) * plan.seeds.at_most <= 40  # minutes, on two cores
+    assert len(plan.arms) * plan.seeds.at_most * plan.seeds.folds <= 120  # half an hour, on two cores
     return plan
 
 
@@ -118,9 +119,14 @@ def test_tracks_of_the_music_stay_on_one_side_and_are_never_each_others_answer(
 
 
 def test_documents_are_those_of_the_study_files() -> None:
-    """The plan that a document prints is the plan of its study file, with what its command sets."""
+    """The plan that a document prints is the plan of its study file, with what its command sets.
+
+    Documents of version 0.1.0, which kept no scores, wait for their study to be run again.
+    """
     stale = set()
     for place, facts in _documents().documents():
+        if facts.look is None:
+            continue
         words = shlex.split(facts.command)
         changes = [words[at + 1] for at, word in enumerate(words) if word == "--set"]
         plan = Plan.load(words[3], changes)
@@ -144,7 +150,7 @@ def test_the_overview_and_the_pictures_show_what_the_documents_say() -> None:
 
 
 def test_git_holds_of_a_document_what_cannot_be_made_of_its_facts() -> None:
-    """facts.json, the short form and one picture; `make studies` makes the rest."""
+    """facts.json, the scores, the short form and one picture; `make documents` makes the rest."""
     listed = subprocess.run(
         ["git", "ls-files", "docs/studies"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -152,7 +158,10 @@ def test_git_holds_of_a_document_what_cannot_be_made_of_its_facts() -> None:
         pytest.skip("no git repository here")
     places = [place.name for place, _ in _documents().documents()]
     kept = {f"docs/studies/{place}/{name}" for place in places for name in KEPT}
-    assert set(listed.stdout.split()) == kept | {"docs/studies/README.md"}
+    scores = {
+        f"docs/studies/{place.name}/{SCORES}" for place, facts in _documents().documents() if facts.look
+    }
+    assert set(listed.stdout.split()) == kept | scores | {"docs/studies/README.md"}
 
 
 def test_a_document_is_made_of_its_facts_alone(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

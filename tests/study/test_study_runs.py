@@ -98,7 +98,7 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 
 def begin(path: Path, data: str, out: Path, usual: list[str]) -> Study:
     """The study with one seed, two updates of each arm, and no map but that by principal components."""
-    few = ["seeds=1", "train.updates=2", "maps=[pca]"]
+    few = ["seeds=1", "design.folds=1", "train.updates=2", "maps=[pca]"]
     return Study.create(path, data, out, [*few, *CHANGES.get(path.stem, usual)])
 
 

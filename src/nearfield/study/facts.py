@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
@@ -394,7 +395,7 @@ def _data_card(
         "tags": len(tags),
         "split": {name: len(part) for name, part in parts.items()},
         "groups": {name: int(part["group"].nunique()) for name, part in parts.items()},
-        "split_from": data.get("split_from", ""),
+        "split_from": re.sub(r"^fold \d+ of (\d+)", r"\1 folds", data.get("split_from", "")),
         "fingerprint": data.get("fingerprint", ""),
         "split_hash": data.get("split_hash", ""),
         "leaks": list(data.get("leaks", ())),
