@@ -47,7 +47,8 @@ from nearfield.study.records import Comparison
 from nearfield.study.scores import left_out_by_block, mean_by_group
 from nearfield.study.statistics.conclude import PlannedTest, conclude
 from nearfield.study.statistics.family import FALSE_CLAIMS, FOR_ARMS, Bound, all_pairs
-from nearfield.study.statistics.planning import cost, power, shares
+from nearfield.study.statistics.looks import shares
+from nearfield.study.statistics.planning import cost, power
 from nearfield.study.statistics.two_way import Array, MeanSquares, differences
 
 BatchIndices = Callable[[np.random.Generator, tuple[int, ...]], Array]
@@ -234,19 +235,32 @@ def rival_rates(tables: Array, chance: np.random.Generator) -> Iterator[float]:
 
 
 def sequences(studies: int) -> None:
-    """Seeds added until something is claimed, at most 12."""
+    """Seeds added until something is claimed, at most 12; the first arm then is better by 3.5 errors."""
     looks = (3, 5, 8, 12)
-    _head(("arms", "groups", "looks", "false claims, %", "if every look spent the whole rate, %"))
+    careless, even = "if every look spent the whole rate, %", "if the rate were spent evenly, %"
+    _head(("arms", "groups", "looks", "false claims, %", careless, "the difference is claimed, %", even))
     for arms, groups in product((2, 4, 8), (10, 40)):
-        spent, careless = np.zeros(0, bool), np.zeros(0, bool)
+        own, proportional = shares(looks, arms), [seeds / looks[-1] for seeds in (3, 2, 3, 4)]
+        whole = [1.0] * len(looks)
+        found = {name: np.zeros(0, bool) for name in ("false", "careless", "late", "even")}
+        seed, group, rest = PARTS["balanced"]
+        gap = 3.5 * (seed**2 / looks[-1] + group**2 / groups + rest**2 / (looks[-1] * groups)) ** 0.5
         for tables in in_parts("balanced", studies, arms, looks[-1], groups):
-            seen = [(tables[:, :, :look], share) for look, share in zip(looks, shares(looks), strict=True)]
-            spent = np.append(spent, np.any([false_claims(t, FOR_ARMS * share) for t, share in seen], axis=0))
-            careless = np.append(careless, np.any([false_claims(t, FALSE_CLAIMS) for t, _ in seen], axis=0))
-        print(
-            f"| {arms} | {groups} | {looks} | {100 * spent.mean():.1f} | {100 * careless.mean():.1f} |",
-            flush=True,
-        )
+            apart = tables.copy()
+            apart[:, 0] += gap
+            for name, given, levels in (
+                ("false", tables, own),
+                ("careless", tables, whole),
+                ("late", apart, own),
+                ("even", apart, proportional),
+            ):
+                claims = [
+                    false_claims(given[:, :, :look], FOR_ARMS * level)
+                    for look, level in zip(looks, levels, strict=True)
+                ]
+                found[name] = np.append(found[name], np.any(claims, axis=0))
+        cells = " | ".join(f"{100 * each.mean():.1f}" for each in found.values())
+        print(f"| {arms} | {groups} | {looks} | {cells} |", flush=True)
 
 
 WORLDS = ((10, 6, 1), (5, 10, 2), (9, 5, 4))

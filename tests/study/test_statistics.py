@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,8 @@ from nearfield.study.records import Comparison, Estimate
 from nearfield.study.scores import macro_f1_by_group, mean_by_group
 from nearfield.study.statistics.conclude import PlannedTest, conclude, estimate, verdicts
 from nearfield.study.statistics.family import FOR_ARMS, Bound, all_pairs
-from nearfield.study.statistics.planning import HOPELESS, Look, cost, planned, power, seeds_to_decide, shares
+from nearfield.study.statistics.looks import KEPT, Look, planned, shares
+from nearfield.study.statistics.planning import HOPELESS, cost, power, seeds_to_decide
 from nearfield.study.statistics.two_way import Array, MeanSquares, differences, pairs
 
 CHANCE = np.random.default_rng(5)
@@ -504,20 +505,36 @@ def test_the_best_of_those_that_finished_is_said_to_be_so() -> None:
     assert found.recommended_because == "it is the best, among the 2 arms that finished"
 
 
-def test_a_study_that_is_prolonged_spends_more_than_it_had_and_says_so() -> None:
-    whole, more = planned((8,), {5: 1.0})
-    assert (whole, more.seeds) == (Look(5, 1.0, 1.0), 8)
-    assert (more.share, more.spent) == pytest.approx((3 / 8, 11 / 8))
+def test_a_study_that_is_prolonged_spends_what_was_kept_and_then_claims_no_more() -> None:
+    (first,) = planned((5,))
+    assert (first.share, first.spent) == pytest.approx((1 - KEPT, 1 - KEPT))
+    whole, more = planned((8,), [first])
+    assert (whole, more.seeds) == (first, 8)
+    assert (more.share, more.spent) == pytest.approx((KEPT, 1.0))
     said = conclude(replace(ASKED, look=more), arms(0.9, 0.6, seeds=8)).procedure
-    assert "in 93 of 100 studies all hold together" in said
-    assert "up to 6.9 of 100 such studies claim something false" in said
-    asked = planned((3, 5, 8), {})
-    assert [look.spent for look in asked] == pytest.approx([3 / 8, 5 / 8, 1.0])
+    assert "The level of this look is 20% of that rate; nothing is left" in said
+    assert planned((12,), [first, more])[-1].share == 0
     narrow, wide = (
         conclude(replace(ASKED, look=look), arms(0.9, 0.6, seeds=8)).comparisons[0]
         for look in (Look(8), more)
     )
     assert wide.high - wide.low > narrow.high - narrow.low
+
+
+@pytest.mark.parametrize(("looks", "count"), [((3, 5, 8, 12), 2), ((3, 5, 8), 6)])
+def test_all_looks_together_claim_few_false_things(looks: tuple[int, ...], count: int) -> None:
+    """Equal arms, whose seeds alone vary: looks are then as independent as they can be."""
+    rng, studies = np.random.default_rng(7), 1500
+    tables = 0.3 * rng.standard_normal((studies, count, looks[-1], 1)) + 0.1 * rng.standard_normal(
+        (studies, count, looks[-1], 10)
+    )
+    claimed = np.zeros(studies, bool)
+    for look in planned(looks, arms=count):
+        own, errors, by_seed, bound = all_pairs(tables[:, :, : look.seeds])
+        limits = bound.limit(by_seed, 0.05 * look.share) * errors
+        claimed |= (np.abs(own.mean) > limits).any(-1)
+    assert claimed.mean() <= 0.05 + 2 * (0.05 * 0.95 / studies) ** 0.5
+    assert sum(shares(looks, count)) > 1 - KEPT  # more than without the dependence of the looks
 
 
 def test_before_the_planned_look_nothing_is_claimed() -> None:
@@ -527,6 +544,10 @@ def test_before_the_planned_look_nothing_is_claimed() -> None:
     assert "claims nothing yet" in found.procedure
 
 
-def test_looks_share_the_rate() -> None:
-    assert shares((3, 5, 8, 12)) == pytest.approx((3 / 12, 2 / 12, 3 / 12, 4 / 12))
-    assert sum(shares((3, 5, 8))) == pytest.approx(1)
+def test_most_of_the_rate_is_spent_late() -> None:
+    looks = planned((3, 5, 8, 12))
+    assert [look.spent for look in looks] == pytest.approx(
+        [0.8 * (seeds / 12) ** 2.5 for seeds in (3, 5, 8, 12)]
+    )
+    assert all(before.share < after.share for before, after in pairwise(looks))
+    assert [look.after for look in looks] == [*(look.share for look in looks[1:]), KEPT]

@@ -22,7 +22,7 @@ from nearfield.study.plan import Plan
 from nearfield.study.records import StudyFacts, Task
 from nearfield.study.run import Study
 from nearfield.study.scores import told_by
-from nearfield.study.statistics.planning import ONE_LOOK
+from nearfield.study.statistics.looks import ONE_LOOK
 from nearfield.training.events import ignore
 from nearfield.training.recipe import flat
 from tests.study import imitations

@@ -39,7 +39,7 @@ from nearfield.study.records import (
 )
 from nearfield.study.score_table import Scores, conclusion_of, estimates_of, ordered_values
 from nearfield.study.scores import fold_of_groups, round_of, table, tag_facts, told_by
-from nearfield.study.statistics.planning import ONE_LOOK, Look
+from nearfield.study.statistics.looks import ONE_LOOK, Look
 from nearfield.study.statistics.two_way import Array
 from nearfield.training.evaluate_run import read_clips
 from nearfield.training.recipe import Recipe
@@ -377,7 +377,7 @@ def _facts(found: "Gathered", look: Look, deviations: Sequence[str], command: st
         speeds=found.speeds(),
         tags=found.tags(),
         folds=plan.seeds.folds,
-        look=(look.seeds, look.share, look.spent),
+        look=(look.seeds, look.share, look.spent, look.after),
     )
 
 

@@ -20,6 +20,7 @@ from nearfield.study.claims import measure, plain
 from nearfield.study.plan import Plan
 from nearfield.study.records import StudyFacts
 from nearfield.study.statistics.family import FALSE_CLAIMS, FOR_ARMS
+from nearfield.study.statistics.looks import planned
 from nearfield.study.statistics.planning import MOST_SEEDS, WANTED_POWER, power
 from nearfield.training.prepare import open_to_train
 from nearfield.training.recipe import Recipe
@@ -141,7 +142,8 @@ class Forecast:
 def forecast(plan: Plan, sizes: Sizes, parts: Parts) -> Forecast:
     """What the plan can decide, if its arms vary like those of `parts`."""
     arms = max(2, len(plan.arms) or (plan.search.final if plan.search else 2))
-    level = FALSE_CLAIMS if len(plan.arms) < 2 else FOR_ARMS
+    last = planned(plan.seeds.looks(), arms=arms)[-1]
+    level = last.share * (FALSE_CLAIMS if len(plan.arms) < 2 else FOR_ARMS)
 
     def shown(difference: float, folds: int, seeds: int, more: float = 1.0) -> float:
         groups = round(more * (sizes.folded if folds > 1 else sizes.test))

@@ -371,6 +371,6 @@ class StudyFacts:
     """One entry per tag, if the judge is an area under a curve over tags."""
     folds: int = 1
     """Number of folds; 1: the splits of the collection."""
-    look: tuple[int, float, float] | None = None
-    """The look that concludes: seeds, share of the error rate, share that is spent; None in facts of version
+    look: tuple[int, float, float, float] | None = None
+    """The look that concludes: the fields of `statistics.looks.Look`; None in facts of version
     0.1.0."""

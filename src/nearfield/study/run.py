@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from nearfield.study.plan import SMALL, Plan
 from nearfield.study.records import BASELINES, Outcome, StudyFacts, Task
 from nearfield.study.score_table import write_scores
 from nearfield.study.search import Told, TrialSearch, chosen, explore
-from nearfield.study.statistics.planning import Look, planned
+from nearfield.study.statistics.looks import Look, planned
 from nearfield.training.events import Callback, Event, Note, ignore
 from nearfield.training.prepare import check_teaching, open_to_train
 from nearfield.training.recipe import Recipe
@@ -167,7 +167,7 @@ class Study:
                 explore(self.plan, self.folder, journal.outcomes, train)
             plan = self._compared_plan(journal.outcomes())
             assert plan is not None
-            for look in planned(plan.seeds.looks(), _taken(journal)):
+            for look in planned(plan.seeds.looks(), _taken(journal), len(plan.arms)):
                 ended = journal.outcomes()
                 train(plan, [task for task in _tasks(plan, look.seeds) if task not in ended])
                 if self._is_decided(plan, journal.outcomes(), look):
@@ -193,6 +193,11 @@ class Study:
         if look.seeds < (first := plan.seeds.looks()[0]):
             deviations.append(f"{look.seeds} of {first} planned seeds are finished.")
             callback(Note(deviations[-1], is_warning=True))
+        elif not plan.seeds.until_decided and look.seeds < finished:
+            deviations.append(
+                f"{finished} seeds are finished, and the study is concluded from {look.seeds}: its error "
+                "rate was spent when these were looked at. To conclude from more, plan another study."
+            )
         seeds = plan.seeds.take(look.seeds)
         facts, scores = gather(plan, self.folder, outcomes, seeds, look, deviations, self.command)
         frozen: str = _plans(self.folder)[0]["plan"]["hash"]
@@ -285,7 +290,8 @@ class Study:
 
         Before the first planned look, it is a look that claims nothing.
         """
-        reached = [look for look in planned(plan.seeds.looks(), _taken(journal)) if look.seeds <= finished]
+        looks = planned(plan.seeds.looks(), _taken(journal), len(plan.arms))
+        reached = [look for look in looks if look.seeds <= finished and look.share]
         decided = (look for look in reached if self._is_decided(plan, journal.outcomes(), look))
         return next(decided, reached[-1] if reached else Look(finished, 0.0, 0.0))
 
@@ -304,9 +310,10 @@ class Study:
         if plan is None or before.seeds == self.plan.seeds:
             return
         finished = _finished(plan, outcomes)
-        for look in planned(plan.seeds.looks(), taken):
-            if look.seeds <= finished and look.seeds not in taken:
-                journal.add("look", seeds=look.seeds, share=look.share)
+        known = {look.seeds for look in taken}
+        for look in planned(plan.seeds.looks(), taken, len(plan.arms)):
+            if look.seeds <= finished and look.seeds not in known:
+                journal.add("look", **asdict(look))
 
     def _deviations(self, journal: Journal) -> list[str]:
         """All noted deviations; the text states if the current plan no longer has one."""
@@ -369,9 +376,14 @@ def _plans(folder: Path) -> list[dict[str, Any]]:
     return [frozen, *Journal(folder / "journal.jsonl").entries("plan")]
 
 
-def _taken(journal: Journal) -> dict[int, float]:
-    """Past looks by number of seeds, and the share of the error rate that each spent."""
-    return {entry["seeds"]: entry["share"] for entry in journal.entries("look")}
+def _taken(journal: Journal) -> tuple[Look, ...]:
+    """Past looks, ascending."""
+    found: dict[int, Look] = {}
+    spent = 0.0
+    for entry in sorted(journal.entries("look"), key=lambda entry: int(entry["seeds"])):
+        spent = entry.get("spent", spent + entry["share"])  # version 0.1.0 kept the share alone
+        found[entry["seeds"]] = Look(entry["seeds"], entry["share"], spent, entry.get("after", 0.0))
+    return tuple(found.values())
 
 
 def _tasks(plan: Plan, seeds: int) -> list[Task]:

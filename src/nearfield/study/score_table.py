@@ -19,7 +19,7 @@ from nearfield.core.types import Ints
 from nearfield.study.measures import span
 from nearfield.study.records import Arm, Conclusion, Estimate, RunFacts, StudyFacts, Verdict
 from nearfield.study.statistics.conclude import PlannedTest, conclude, estimate, has_estimate
-from nearfield.study.statistics.planning import Look
+from nearfield.study.statistics.looks import Look
 from nearfield.study.statistics.two_way import Array
 
 FILE = "scores.parquet"

@@ -22,7 +22,8 @@ from nearfield.study.statistics.family import (
     all_pairs,
     candidates,
 )
-from nearfield.study.statistics.planning import ONE_LOOK, Look, cost, numbers, power, seeds_to_decide
+from nearfield.study.statistics.looks import ONE_LOOK, Look
+from nearfield.study.statistics.planning import cost, numbers, power, seeds_to_decide
 from nearfield.study.statistics.trend import rate_of_pairs, trend
 from nearfield.study.statistics.two_way import Array, MeanSquares, pairs
 
@@ -376,7 +377,8 @@ def _comparison(
     parts = numbers(own)
     more, by_seeds = None, None
     if claim == "undecided":
-        more, by_seeds = seeds_to_decide(own, together, asked.meaningful, arms, level)
+        further = level / asked.look.share * asked.look.after
+        more, by_seeds = seeds_to_decide(own, together, asked.meaningful, arms, further)
     if is_constant:
         more, by_seeds = None, 0.0
     others = numbers(together) if together else None
@@ -421,7 +423,7 @@ def _procedure(seeds: int, groups: int, arms: int, baselines: int, asked: Planne
         if groups > 1
         else "no groups of the test set, which is taken as it is"
     )
-    hold = math.floor(100 - 100 * FALSE_CLAIMS * max(1.0, look.spent))
+    hold = math.floor(100 - 100 * FALSE_CLAIMS)
     beside = f"with {count(baselines, 'baseline')}" if baselines else ""
     compared = f"{arms} arms are compared in all pairs{beside and ', and '}{beside}"
     if arms == 1:
@@ -453,11 +455,8 @@ def _procedure(seeds: int, groups: int, arms: int, baselines: int, asked: Planne
 
 
 def _spending(look: Look) -> str:
-    """How much of the error rate the looks of a study have spent, in words; "" if there was one look."""
-    if look.spent > 1 + 1e-9:
-        return (
-            " The study was prolonged after its planned seeds had been looked at: these had spent the whole "
-            f"error rate of {FALSE_CLAIMS:.0%}, and this look may spend {look.share:.0%} of it again, so up "
-            f"to {100 * FALSE_CLAIMS * look.spent:.1f} of 100 such studies claim something false."
-        )
-    return "" if look.share == 1 else f" This look may spend {look.share:.0%} of that rate."
+    """How much of the error rate the looks have spent, in words; "" if one look spends all of it."""
+    if look.share == 1:
+        return ""
+    kept = "the rest is kept for going on" if look.spent < 1 - 1e-9 else "nothing is left for going on"
+    return f" The level of this look is {look.share:.0%} of that rate; {kept}."

@@ -1,8 +1,8 @@
-"""Planning: the error rate of each look, power, and the number of seeds that a decision needs."""
+"""Planning: power, and the number of seeds or of groups that a decision needs."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import ndtr
@@ -11,50 +11,6 @@ from nearfield.core.text import count
 from nearfield.study.records import Comparison
 from nearfield.study.statistics.family import FOR_ARMS, Bound
 from nearfield.study.statistics.two_way import Array, MeanSquares
-
-# Repeated looks: how much of the error rate each look may spend.
-#
-# A study that adds seeds until its question is answered tests several times. Each look gets a share of the
-# error rate in proportion to the seeds added since the last look, and the shares add up to 1: by Bonferroni
-# the rate holds for any dependence between the looks. (Lan & DeMets 1983 use that dependence and lose a
-# little less power; with pooled variances and few seeds their boundaries are not exact.)
-
-
-@dataclass(frozen=True)
-class Look:
-    """A point of the study at which the arms are compared."""
-
-    seeds: int
-    """Number of seeds that are finished for every arm."""
-    share: float = 1.0
-    """Share of the error rate that this look may spend; 0: it claims nothing."""
-    spent: float = 1.0
-    """Share that all looks up to this one have spent; above 1 if the study was extended by hand."""
-
-
-ONE_LOOK = Look(0)
-"""A single look, which may spend the whole error rate."""
-
-
-def shares(looks: Sequence[int]) -> tuple[float, ...]:
-    """The share of each look, from ascending numbers of seeds: (3, 5, 8, 12) -> (3/12, 2/12, 3/12, 4/12)."""
-    before = (0, *looks[:-1])
-    return tuple((now - then) / looks[-1] for now, then in zip(looks, before, strict=True))
-
-
-def planned(looks: Sequence[int], taken: Mapping[int, float]) -> tuple[Look, ...]:
-    """The looks of a plan, ascending.
-
-    `taken` gives the share of each look that was made under an earlier plan of the same study. These shares
-    are already spent; the remaining looks add to them.
-    """
-    numbers = sorted({*looks, *taken})
-    found, spent = [], sum(taken.values())
-    for seeds, share in zip(numbers, shares(numbers), strict=True):
-        spent += 0.0 if seeds in taken else share
-        found.append(Look(seeds, taken.get(seeds, share), spent))
-    return tuple(look for look in found if look.seeds <= looks[-1])
-
 
 # Power, and how many seeds would decide an open comparison.
 
@@ -171,7 +127,7 @@ def seeds_to_decide(
     `own` holds the mean squares of the pair, `together` the pooled ones (None: use those of the pair only). A
     pair is decided if a difference is claimed or shown to be below `meaningful`.
     """
-    if own.seeds >= MOST_SEEDS:
+    if own.seeds >= MOST_SEEDS or level <= 0:
         return None, 0.0
 
     def probability(seeds: int) -> float:
