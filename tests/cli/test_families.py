@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pytorch_metric_learning import losses
 
-from nearfield.cli.families import as_plain, as_text
+from nearfield.cli.families import HOMES, as_plain, as_text
 from nearfield.cli.reference import listed, sections
 from nearfield.core.errors import RequestError
 from nearfield.core.shipped import Sort, located, shipped, text_of
@@ -13,7 +13,7 @@ from nearfield.metrics.registry import METRICS
 from nearfield.training.recipe import Recipe
 
 
-@pytest.mark.parametrize("family", list(as_plain()))
+@pytest.mark.parametrize("family", list(HOMES))
 def test_lines_fit_the_width_and_sentences_stand_under_each_other(family: str) -> None:
     lines = as_text(family, width=110).splitlines()
     assert max(map(len, lines)) <= 110

@@ -53,7 +53,7 @@ def test_equals_its_peer_in_value_and_gradient(
     kind: str, chosen: dict[str, Any], peer: Any, batches: Batches
 ) -> None:
     ours = loss(kind, **chosen)
-    for vectors, labels in batches(1000):
+    for vectors, labels in batches(300):
         value, gradient = value_and_gradient(lambda v, known=labels: ours(v, known), vectors)  # type: ignore[misc]
         wanted, slope = value_and_gradient(lambda v, known=labels: peer(v, known), vectors)  # type: ignore[misc]
         assert value == pytest.approx(wanted, abs=1e-6)

@@ -62,7 +62,7 @@ def test_triplet_miners_keep_the_same_triplets_and_loss(
     peer = losses.TripletMarginLoss(margin=0.4, distance=PEERS[distance])
     edges = [edge for edge in SORTS[kind] if edge is not None]
     compared = 0
-    for vectors, labels in batches(200):
+    for vectors, labels in batches(100):
         mined, wanted = ours(vectors, labels), theirs(vectors, labels)
         close = on_edge(vectors, labels, distance, edges)
         assert listed(triplets(vectors, mined)) - close == listed(wanted) - close
@@ -70,7 +70,7 @@ def test_triplet_miners_keep_the_same_triplets_and_loss(
             value = loss("triplet", margin=0.4, distance=distance)(vectors, mined)
             assert value.item() == pytest.approx(peer(vectors, labels, wanted).item(), abs=1e-6)
             compared += len(wanted[0]) > 0
-    assert compared > 30
+    assert compared > 15
 
 
 @pytest.mark.parametrize("distance", ["euclidean", "squared_euclidean"])

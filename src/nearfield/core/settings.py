@@ -9,6 +9,7 @@ import inspect
 import textwrap
 import warnings
 from collections.abc import Mapping
+from functools import cache
 from itertools import pairwise
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin
 
@@ -40,6 +41,7 @@ def sentences(settings: type[Settings]) -> dict[str, str]:
     return found
 
 
+@cache
 def _written(settings: type[Settings]) -> dict[str, str]:
     try:
         source = textwrap.dedent(inspect.getsource(settings))
