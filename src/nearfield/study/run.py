@@ -190,10 +190,10 @@ class Study:
             )
         look = self._stopped_at(plan, finished, journal)
         deviations = self._deviations(journal)
-        if look.seeds < (first := plan.seeds.looks()[0]):
-            deviations.append(f"{look.seeds} of {first} planned seeds are finished.")
+        if finished < (first := plan.seeds.looks()[0]):
+            deviations.append(f"{finished} of {first} planned seeds are finished.")
             callback(Note(deviations[-1], is_warning=True))
-        elif not plan.seeds.until_decided and look.seeds < finished:
+        elif look.seeds < first:
             deviations.append(
                 f"{finished} seeds are finished, and the study is concluded from {look.seeds}: its error "
                 "rate was spent when these were looked at. To conclude from more, plan another study."
