@@ -3,7 +3,7 @@
     python docs/studies.py STUDY_FOLDER...
 
 Each folder keeps its name. Without folders the overview and the pictures are written again. Git holds
-facts.json, study.md and the picture of each; `make documents` makes study.html and study.pdf of the facts.
+facts.json, study.md and two figures of each; `make documents` makes study.html and study.pdf of the facts.
 docs/study.png, the first page of one of them, is taken anew where that page is there (needs playwright and
 Chromium).
 """
@@ -14,13 +14,13 @@ import shutil
 import sys
 from pathlib import Path
 
-from nearfield.study.claims import label, source_pairs, source_verdict
+from nearfield.study.claims import digits, label, plain, source_pairs, source_verdict
 from nearfield.study.document import facts_from_json
 from nearfield.study.document.figures import alone, for_print, judge_figure
 from nearfield.study.records import StudyFacts
 
 HERE = Path(__file__).parent / "studies"
-KEPT = ("study.md", "facts.json", "scores.parquet")
+KEPT = ("study.md", "facts.json", "scores.parquet", "figures/differences.svg")
 HEAD = """# What became of the sources' conclusions
 
 Every study below asks the question of one of the source documents again, on open data, with the seeds,
@@ -34,9 +34,10 @@ been run to their end.
 *Supported*: every comparison that the source's preference stands for is claimed here too; *not supported*:
 one is claimed the other way round, or shown to be no more than the meaningful difference; *not of that size*:
 not decided, but a gain as large as the source found is excluded; *not decided*: the
-evidence is not enough, and the document says what it would take. *Recommended here* asks for less than that
-an arm be better: it was shown not to be worse than any other by more than the meaningful difference, and may
-stand beside *not decided*. What an arm is worth beside plain baselines, which some here do not reach, each
+evidence is not enough, and the document says what it would take. *Recommended here* is the arm to take after
+this study, and in brackets how much better another arm may be at most: the best arm, or the cheapest of those
+that are as good as the best, or, where this is not decided, the highest mean of the arms that are not shown
+to be worse than another. What an arm is worth beside plain baselines, which some here do not reach, each
 document says.
 
 Below the table, each study has its picture (every arm with its 95 % interval and its seeds) and the command
@@ -52,7 +53,7 @@ def main(folders: list[str]) -> None:
     """Copies and writes."""
     for folder in map(Path, folders):
         target = HERE / folder.name
-        target.mkdir(parents=True, exist_ok=True)
+        (target / "figures").mkdir(parents=True, exist_ok=True)
         for name in KEPT:
             shutil.copyfile(folder / name, target / name)
     found = documents()
@@ -80,9 +81,7 @@ def overview(found: list[tuple[Path, StudyFacts]]) -> str:
 
 def picture(facts: StudyFacts) -> str:
     """The judge of every arm as an SVG file, on white."""
-    svg = alone(for_print(judge_figure(facts)))
-    at = svg.index(">", svg.index("<svg")) + 1
-    return f'{svg[:at]}\n <rect width="100%" height="100%" fill="white"/>{svg[at:]}'
+    return alone(for_print(judge_figure(facts)))
 
 
 def _shown(place: Path, facts: StudyFacts) -> str:
@@ -118,13 +117,13 @@ def _number(facts: StudyFacts) -> int:
 
 def _row(place: Path, facts: StudyFacts) -> str:
     assert facts.source is not None
-    chosen = facts.conclusion.recommended
+    chosen, lost = facts.conclusion.recommended, facts.conclusion.at_most_lost or 0.0
     cells = (
         facts.source.study,
         facts.source.question,
         facts.source.concluded,
         f"**{source_verdict(facts)}**" if source_pairs(facts) else "no comparison of arms: see there",
-        label(facts, chosen) if chosen else "none: not decided",
+        f"{label(facts, chosen)} ({plain(lost, digits(facts))})" if chosen else "none: nothing is compared",
         f"{facts.data['name']}, {len(facts.arms)} arms x {len(facts.seeds)} seeds",
         f"[{place.name}]({place.name}/study.md)",
     )

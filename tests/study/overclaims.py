@@ -19,6 +19,7 @@ from nearfield.study.claims import (
     number,
     plain,
     signed,
+    source_pairs,
 )
 from nearfield.study.records import Comparison, StudyFacts
 
@@ -26,18 +27,20 @@ _UP = (
     r"better|best|higher|highest|superior|outperform\w*|beats?|beaten|exceeds?|surpass\w*|improve\w*|wins?|"
     r"greater|stronger|faster|preferable|optimal|more (?:stable|robust|accurate|reliable)|"
     r"(?:scores?|lies|is) above|helps?|gains?|favou?rs?|winners?|dominat\w+|peaks?|came out on top|on top|"
-    r"outdo\w*|ahead|leads?|advantages?|prefer(?:s|red)|the (?:one|value|setting) to (?:use|take)"
+    r"outdo\w*|ahead|leads?|advantages?|prefer(?:s|red)|the (?:one|value|setting) to (?:use|take)|tops|"
+    r"excels?|shines?|pays? off|edges? out|(?:comes?|came) (?:out )?first|sweet spot|optimum|boosts?|thrives?"
 )
 _DOWN = (
     r"worse|worst|lower|lowest|inferior|weaker|slower|loses?|(?:scores?|lies|is) below|more sensitive|"
     r"less (?:stable|robust|accurate|reliable)|hurts?|harms?|too (?:hard|easy|large|small)|degrad\w+|"
-    r"suffers?|deteriorat\w+|lags?|behind|falls? short|underperform\w*|disadvantages?"
+    r"suffers?|deteriorat\w+|lags?|behind|falls? short|underperform\w*|disadvantages?|trails?|weakens?|"
+    r"hampers?|impairs?|drops? off"
 )
 _EQUAL = (
     r"as good|no (?:\w+ )?difference|equally|equivalent|the same as|equals?|do(?:es)? not (?:differ|matter)|"
     r"indistinguishable|no effect"
 )
-_OPEN = "not decided|nothing is decided|undecided|not significant|more seeds will not help"
+_OPEN = "not told apart|not decided|nothing is decided|undecided|not significant|more seeds will not help"
 _SIGNIFICANT = r"(?:in)?significan\w+"
 _COMPARES = f"{_UP}|{_DOWN}|{_EQUAL}|{_SIGNIFICANT}"
 _MEASURES = r"f1|auc|recall|precision|accuracy|map_at_r|nmi|score|fraction|probe/\w+|retrieval\w*/\w+"
@@ -47,11 +50,15 @@ _WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine"
 _ITEMS = {
     "the difference": rf"difference ({_NUMBER})",
     "the simultaneous interval": rf"interval (?:of |from )?\[?({_NUMBER} ?(?:to|,) ?{_NUMBER})\]?",
+}
+"""What a comparative sentence carries, and how each is written."""
+
+_FURTHER = {
     "the corrected p": r"corrected p ([=<] ?[\d.]+\d)",
     "the number of seeds": r"(?<!about )(?<!more than )\b(\d+ seeds?)\b",
     "the number of test groups": r"(\d+ test groups?)",
 }
-"""What a comparative sentence carries, and how each is written."""
+"""What it may carry; tables have it for every comparison."""
 
 _NEVER = (
     (
@@ -130,12 +137,91 @@ def check_overclaims(text: str, facts: StudyFacts) -> list[str]:
     """What `text` claims beyond the records, one message a sentence; empty where nothing is."""
     found = []
     for each in re.split(r"(?<=[.!?…])\s+|\n+", text):
-        said = _read(each.strip(), facts)
+        bound, rest = _bounds(each.strip(), facts)
+        said = _read(rest, facts)
         never = (why for patterns, why in _NEVER if all(said.says(pattern) for pattern in patterns))
-        fault = next(never, None) or next(filter(None, (rule(said, facts) for rule in _RULES)), None)
+        fault = bound or next(never, None)
+        fault = fault or next(filter(None, (rule(said, facts) for rule in _RULES)), None)
         if fault:
-            found.append(f"{fault} In: “{said.text}”")
+            found.append(f"{fault} In: “{each.strip()}”")
     return found
+
+
+_BY = rf"(no other arm is better|(?:is |are )?(?:better|worse)) by (at most|at least|more than) ({_NUMBER})"
+_LEFT = rf"at most ({_NUMBER}) (?:of an advantage of .+ )?is left"
+_EXCLUDED = rf"An advantage of ({_NUMBER}) is excluded"
+
+
+def _bounds(text: str, facts: StudyFacts) -> tuple[str, str]:
+    """A fault in the bounds that a sentence gives, and the sentence without its bounds.
+
+    A bound rests on the intervals alone: "is better by at most 0.02", "no other arm is better by more than",
+    "is worse by at least"; and of the source's gain, "at most 0.02 is left".
+    """
+    chosen = facts.conclusion.recommended or ""
+    rivals = [found for each in facts.arms if (found := between(facts, each.arm.id, chosen))]
+    fault = ""
+    for clause in re.split(r"[;:] ", text):
+        arms = [arm for arm in _read(clause, facts).arms if arm != chosen]
+        records = [found for arm in arms if (found := between(facts, arm, chosen))]
+        for words, kind, given in re.findall(_BY, clause):
+            if words.startswith("no other arm") and kind == "more than":
+                true = max((each.high for each in rivals), default=None)
+                lost = facts.conclusion.at_most_lost  # the comparisons with the best bound it closer
+                true = true if lost is None or true is None else min(true, lost)
+            elif kind == "at most" and len(records) == 1 == len(rivals):
+                true = records[0].high if "better" in words else -records[0].low
+            elif kind == "at least" and "worse" in words and records:
+                true = min(-each.high for each in records)
+            else:
+                true = None
+            fault = fault or _bound_fault(given, true, facts)
+        if re.search(r"(?:is|are) not the best", clause):
+            may_be = set(arms) & set(facts.conclusion.candidates)
+            fault = fault or (may_be and "Excludes as the best an arm that may be it.") or ""
+    if trend := re.search(rf"(falls|rises) by ({_NUMBER}) per", text):
+        fault = fault or _trend_fault(trend[1], trend[2], facts)
+    left = re.search(_LEFT, text)
+    if left:
+        pairs = [each for one, other in source_pairs(facts) if (each := between(facts, one, other))]
+        highs = [each.high for each in pairs if "of an advantage" not in left[0] or each.claim == "undecided"]
+        fault = fault or _bound_fault(left[1], max(0.0, *highs, 0.0), facts)
+    excluded = re.search(_EXCLUDED, text)
+    if excluded and (not left or float(excluded[1]) <= float(left[1])):
+        fault = fault or "Excludes an advantage that the intervals do not exclude."
+    rest = re.sub(rf"(?:and )?{_BY}|{_LEFT}|{_EXCLUDED}|(?:is|are) not the best", "", text)
+    if "it has the highest mean" in rest and fault == "":
+        means = {each.arm: facts.conclusion.estimates[each.arm].mean for each in facts.conclusion.verdicts
+                 if each.word != "not_comparable"}  # fmt: skip
+        named = _read(text, facts).arms[:1]
+        right = named == (chosen,) and means.get(chosen) == max(means.values())
+        fault = "" if right else "Gives another arm the highest mean."
+        rest = rest.replace("it has the highest mean", "")
+    word = next((each.word for each in facts.conclusion.verdicts if each.arm == chosen), "")
+    within = f" within the meaningful difference of {facts.conclusion.meaningful:g}"
+    if word == "as_good":
+        rest = rest.replace(f"it is as good as the best{within}", "")
+    if [each.claim for each in rivals] == ["equal"]:
+        rest = rest.replace(f"the two are equal{within}", "")
+    return fault, rest
+
+
+def _trend_fault(way: str, given: str, facts: StudyFacts) -> str:
+    """What a sentence on a slope says against the record of the trend."""
+    found = facts.conclusion.trend
+    if found is None or not found.line.claimed:
+        return "Gives a slope that the records do not claim."
+    right = plain(abs(found.line.value), digits(facts))
+    if given != right or (way == "falls") != (found.line.value < 0):
+        return f"Gives a slope that is not the record's, {signed(found.line.value, digits(facts))}."
+    return ""
+
+
+def _bound_fault(given: str, true: float | None, facts: StudyFacts) -> str:
+    if true is None:
+        return "Gives a bound that no record has."
+    right = plain(true, digits(facts))
+    return "" if given == right else f"Gives the bound as {given}; the records say {right}."
 
 
 def _read(text: str, facts: StudyFacts) -> _Sentence:
@@ -149,7 +235,7 @@ def _read(text: str, facts: StudyFacts) -> _Sentence:
         found += [(match.start(), called[word]) for match in pattern.finditer(bare)]
         bare = pattern.sub(lambda match: "@" * len(match.group()), bare)
     head = bare
-    for item in _ITEMS.values():
+    for item in (_ITEMS | _FURTHER).values():
         head = re.sub(item, lambda match: " " * len(match.group()), head)
     for each in facts.arms:
         if number(each.arm.name) is not None:
@@ -238,8 +324,8 @@ def _evidence_fault(said: _Sentence, facts: StudyFacts, record: Comparison) -> s
         "the number of seeds": count(record.seeds, "seed"),
         "the number of test groups": count(record.groups, "test group"),
     }
-    found = {item: re.search(pattern, said.text) for item, pattern in _ITEMS.items()}
-    missing = [item for item, match in found.items() if not match]
+    found = {item: re.search(pattern, said.text) for item, pattern in (_ITEMS | _FURTHER).items()}
+    missing = [item for item in _ITEMS if not found[item]]
     if missing:
         return f"Compares without evidence; lacking: {', '.join(missing)}."
     for item, match in found.items():

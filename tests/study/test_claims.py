@@ -16,7 +16,8 @@ from nearfield.study.claims import (
     turned,
     verdict_claim,
 )
-from nearfield.study.document.sections import closing
+from nearfield.study.document.answer import answer
+from nearfield.study.document.content import said
 from nearfield.study.records import Comparison, StudyFacts
 from tests.study.overclaims import check_overclaims
 from tests.study.sample import sample_conclusion, sample_facts
@@ -46,7 +47,7 @@ def test_a_claim_carries_all_its_evidence() -> None:
     said = claim(FACTS, record("0.5", "2"))
     assert said.text == (
         "Margin 0.5 is better than margin 2 on macro F1 of the probe (difference +0.059, simultaneous 95 % "
-        "interval +0.040 to +0.078, corrected p < 0.001, 5 seeds, 40 test groups)."
+        "interval +0.040 to +0.078)."
     )
     assert (said.comparison.one, said.comparison.other) == ("margin-0.5", "margin-2")
 
@@ -131,9 +132,8 @@ def test_a_gain_of_the_sources_size_may_be_excluded_where_nothing_is_decided(
     assert (left is None) == (expected == "not decided")
     if left is not None:
         assert left == pair.high
-        assert f"An advantage of 0.5 is excluded; at most {plain(left, digits(facts))} is left." in closing(
-            facts
-        )
+        left_over = f"An advantage of 0.5 is excluded; at most {plain(left, digits(facts))} is left."
+        assert left_over in "".join(said(parts) for parts in answer(facts))
     supported = sample_facts(source=replace(source, over=("margin-2",)))
     assert source_verdict(supported) == "supported"
 
@@ -158,6 +158,13 @@ OVERCLAIMS = {
             "The recall of margin 2 suffers.",
             "Margin 0.5 is the value to use.",
             "Margin 2 falls short of margin 0.5.",
+            "Margin 0.5 tops the table.",
+            "Margin 0.5 edges out the others.",
+            "A margin of 0.5 pays off.",
+            "The sweet spot lies near 0.5.",
+            "Margin 2 trails margin 0.5.",
+            "Margin 0.5 came out first.",
+            "A margin of 2 hampers retrieval.",
         )
     },
     "no evidence (B57)": ("Margin 0.5 is better than margin 2.", "without evidence"),
@@ -182,12 +189,8 @@ OVERCLAIMS = {
         "without evidence",
     ),
     "not the best called best (B22)": (f"Margin 1 is best, before margin 2 ({proof('1', '2')}).", "best"),
-    "uncorrected p": (
-        f"Margin 1 is better than margin 2 ({proof('1', '2').replace('corrected p', 'p')}).",
-        "lacking: the corrected p",
-    ),
     "another p": (
-        f"Margin 1 is better than margin 2 ({proof('1', '2').replace('p <', 'p = 0.004 or <')}).",
+        f"Margin 1 is better than margin 2 ({proof('1', '2')}, corrected p = 0.004).",
         "the corrected p as",
     ),
     "another difference (B43)": (
@@ -199,7 +202,7 @@ OVERCLAIMS = {
         "Gives the simultaneous interval as",
     ),
     "another number of groups": (
-        f"Margin 1 is better than margin 2 ({proof('1', '2').replace('40 test', '400 test')}).",
+        f"Margin 1 is better than margin 2 ({proof('1', '2')}, 400 test groups).",
         "Gives the number of test groups",
     ),
     "another number of seeds": ("Over 10 seeds the margin was varied.", "Says 10 seeds"),
@@ -238,6 +241,21 @@ OVERCLAIMS = {
     "failures hidden": ("All runs finished.", "1 run failed"),
     "p of zero": ("Margin 0.5 against margin 2: p = 0.000.", "never zero"),
     "another recommendation (B22)": ("We recommend margin 1.", "do not recommend"),
+    "a bound that is too small": (
+        "Take margin 0.5: no other arm is better by more than 0.001.",
+        "Gives the bound as 0.001; the records say 0.002",
+    ),
+    "worse by more than the interval shows": ("Margin 2 is worse by at least 0.06.", "the records say 0.040"),
+    "a bound for an arm that is not worse": ("Margin 1 is worse by at least 0.010.", "Gives the bound as"),
+    "a bound without a record": ("Margin 10 is worse by at least 0.1.", "a bound that no record has"),
+    "more than is left of the source's gain": (
+        "It is not decided here: at most 0.001 of an advantage of margin 1 over margin 0.5 is left.",
+        "Gives the bound as 0.001",
+    ),
+    "the highest mean of another": (
+        "Take margin 2: it has the highest mean.",
+        "Gives another arm the highest mean",
+    ),
     "bare significance": ("Margin 0.5 against margin 1 is significant.", "without evidence"),
 }
 

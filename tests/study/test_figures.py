@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nearfield.study.claims import rivals
 from nearfield.study.document import figures
 from nearfield.study.facts import _curves
 from nearfield.study.records import Curve, RunFacts, StudyFacts
@@ -167,18 +168,13 @@ def test_classes_that_training_never_heard_are_hollow() -> None:
     assert hollow(CLASSES[:2]) > 0
 
 
-def test_every_pair_is_drawn_with_its_interval_and_what_would_not_matter() -> None:
-    pairs = figures.drawn_pairs(FACTS)
+def test_every_arm_is_drawn_with_its_difference_from_one() -> None:
+    pairs = rivals(FACTS, "margin-0.5")
     said = words(figures.difference_figure(FACTS, pairs))
-    assert len(pairs) == 10  # of the five arms that are compared
-    assert "margin 0.5 − margin 2" in said
-    assert "difference of macro F1 of the probe" in said
-
-
-def test_of_many_pairs_those_with_the_highest_mean_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "MOST_PAIRS", 5)
-    assert all("margin-0.5" in (each.one, each.other) for each in figures.drawn_pairs(FACTS))
-    assert len(figures.drawn_pairs(FACTS)) == 4
+    assert [name for name in said if name.startswith("margin ")] == [
+        "margin 0.3", "margin 0.7", "margin 1", "margin 2",
+    ]  # fmt: skip
+    assert "difference from margin 0.5 in macro F1 of the probe" in said
 
 
 def test_two_losses_stand_on_one_axis_of_margins() -> None:

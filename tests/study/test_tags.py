@@ -12,7 +12,7 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from nearfield.study.document import facts_from_json
-from nearfield.study.document.content import Picture, Table
+from nearfield.study.document.content import Figure, Table
 from nearfield.study.document.figures import shown_tags, tag_figure
 from nearfield.study.document.sections import document
 from nearfield.study.document.tables import tag_table
@@ -189,13 +189,11 @@ def test_the_figure_has_a_row_an_arm_and_a_bar_a_tag() -> None:
 
 def test_the_document_shows_the_tags_of_a_study_of_taggers() -> None:
     sample = replace(two_arms(), judge="tagger/roc_auc")
-    names = [block.name for block in document(sample, {}).blocks() if isinstance(block, Table | Picture)]
+    names = [block.name for block in document(sample, {}).blocks() if isinstance(block, Table | Figure)]
     assert names.count("tags") == 2  # bars and table
     rows = {row.cells[0]: row.cells for row in tag_table(sample).rows}
     assert rows["tag 4"] == ("tag 4", "40", "0.80", "0.90 (+0.10)", "—", "—")
-    captions = [
-        block.caption for block in document(sample, {}).blocks() if isinstance(block, Table | Picture)
-    ]
+    captions = [block.caption for block in document(sample, {}).blocks() if isinstance(block, Table | Figure)]
     assert [each for each in captions if check_overclaims(each, sample)] == []
     assert "tags" not in [
         block.name for block in document(sample_facts(), {}).blocks() if isinstance(block, Table)

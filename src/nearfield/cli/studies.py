@@ -95,7 +95,7 @@ def _tell(facts: Any, folder: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
     from nearfield.study.claims import measure
-    from nearfield.study.document.sections import closing
+    from nearfield.study.document.answer import closing
     from nearfield.study.document.tables import arm_rows
 
     if as_json:

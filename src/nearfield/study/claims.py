@@ -85,6 +85,16 @@ def _arm_label(facts: StudyFacts, each: ArmFacts) -> str:
     return f"{factor(facts.varied[0])} {name}" if len(facts.varied) == 1 and says_little else name
 
 
+def called(facts: StudyFacts, name: str) -> str:
+    """Returns the name of an arm or a baseline within a sentence: as `label`, but quoted if the study file
+    named the arm and the name is no word with a number: “tagger's, kept”, but margin 0.3 and triplet 0.1."""
+    text = label(facts, name)
+    own = next((each.arm.name for each in facts.arms if each.arm.id == name), "")
+    words = own.split()
+    plain_name = len(words) <= 2 and number(own.rpartition(" ")[2]) is not None
+    return f"“{text}”" if text == own and not plain_name else text
+
+
 def sentence(text: str) -> str:
     """Capitalizes text, unless it begins with a name such as "nt_xent"."""
     first = text.split(" ", 1)[0].rstrip(",;:")
@@ -170,19 +180,16 @@ def between(facts: StudyFacts, one: str, other: str) -> Comparison | None:
 
 
 def evidence(facts: StudyFacts, comparison: Comparison) -> str:
-    """The evidence of a comparative sentence: difference, interval, corrected p, seeds and test groups."""
+    """The evidence of a comparative sentence: the difference with its interval. The p value, the number of
+    seeds and that of test groups are in the tables."""
     n = digits(facts)
     low, high = signed(comparison.low, n), signed(comparison.high, n)
-    return (
-        f"difference {signed(comparison.difference, n)}, simultaneous 95 % interval {low} to {high}, "
-        f"corrected p {chance(comparison.p)}, {count(comparison.seeds, 'seed')}, "
-        f"{count(comparison.groups, 'test group')}"
-    )
+    return f"difference {signed(comparison.difference, n)}, simultaneous 95 % interval {low} to {high}"
 
 
 def claim(facts: StudyFacts, comparison: Comparison) -> Claim:
     """The sentence that a comparison supports, with its evidence."""
-    one, other = label(facts, comparison.one), label(facts, comparison.other)
+    one, other = called(facts, comparison.one), called(facts, comparison.other)
     judge, meaningful = measure(facts.judge), f"{facts.conclusion.meaningful:g}"
     said = {
         "better": f"{one} is better than {other} on {judge}",
@@ -195,7 +202,7 @@ def claim(facts: StudyFacts, comparison: Comparison) -> Claim:
 
 def verdict_claim(facts: StudyFacts, verdict: Verdict) -> Claim | str:
     """The verdict on one arm in the fixed words; plain text where it rests on no comparison."""
-    arm = label(facts, verdict.arm)
+    arm = called(facts, verdict.arm)
     if verdict.word == "not_comparable":
         return sentence(f"{arm} is not comparable, because {_clause(verdict.reason)}.")
     comparison = between(facts, verdict.arm, verdict.against)
@@ -206,7 +213,7 @@ def verdict_claim(facts: StudyFacts, verdict: Verdict) -> Claim | str:
 
 
 def _verdict_words(facts: StudyFacts, verdict: Verdict, comparison: Comparison) -> str:
-    arm, against = label(facts, verdict.arm), label(facts, verdict.against)
+    arm, against = called(facts, verdict.arm), called(facts, verdict.against)
     meaningful = f"{facts.conclusion.meaningful:g}"
     if verdict.word == "best":
         among = f" of the {count(finished, 'arm')} that finished" if (finished := _finished(facts)) else ""
@@ -236,7 +243,7 @@ def left_out(facts: StudyFacts) -> Iterator[tuple[str, str]]:
         if done < len(each.runs):
             found = facts.conclusion.estimates.get(each.arm.id)
             mean = f", mean {plain(found.mean, digits(facts))}" if found else ""
-            name = label(facts, each.arm.id)
+            name = called(facts, each.arm.id)
             known = f"{done} of {count(len(each.runs), 'seed')}{mean}"
             why = next(run.cause for run in each.runs if run.state != "done")
             yield sentence(f"{name} ({known}) could not be compared: "), _clause(why)
@@ -253,6 +260,109 @@ def _at_worst(facts: StudyFacts, comparison: Comparison) -> str:
     if not below:
         return ""
     return f": at worst {below} below it, less than the meaningful {meaningful:g}"
+
+
+def rivals(facts: StudyFacts, arm: str) -> list[Comparison]:
+    """The comparisons of all other arms with `arm`, in the order of the plan."""
+    found = (between(facts, each.arm.id, arm) for each in facts.arms if each.arm.id != arm)
+    return [each for each in found if each is not None]
+
+
+def choice(facts: StudyFacts) -> Claim | str:
+    """Why to take the recommended arm, and how much is lost by it at most; follows the words "Take margin 1".
+
+    Rests on the comparison with the arm that may be furthest above it; with more than two arms, the loss is
+    that of the comparisons with the best.
+    """
+    chosen = facts.conclusion.recommended or ""
+    found = rivals(facts, chosen)
+    if not found:
+        return "."
+    nearest = max(found, key=lambda each: each.high)
+    n, within = digits(facts), f"within the meaningful difference of {facts.conclusion.meaningful:g}"
+    if len(found) == 1 and nearest.claim in ("undecided", "equal"):
+        other = called(facts, nearest.one)
+        open_ = "the two are not told apart"
+        same = f"the two are equal {within}" if nearest.claim == "equal" else open_
+        ends = " and ".join(
+            f"{word} by at most {plain(end, n)}"
+            for word, end in (("better", nearest.high), ("worse", -nearest.low))
+            if end > 0
+        )
+        return Claim(f", or {other}: {same}; {other} is {ends}.", nearest)
+    word = next(each.word for each in facts.conclusion.verdicts if each.arm == chosen)
+    if word == "best":
+        others = f" that finished ({_finished(facts)})" if _finished(facts) else ""
+        least = turned(nearest)
+        first = called(facts, least.other)
+        rest = f", the next, and than all other arms{others}" if len(found) > 1 else ""
+        return Claim(f": it is better than {first}{rest} ({evidence(facts, least)}).", least)
+    reason = (
+        f"it is as good as the best {within}"
+        if word == "as_good"
+        else f"it has the highest mean ({mean_alone(facts, chosen)})"
+    )
+    lost = facts.conclusion.at_most_lost
+    most = plain(nearest.high if lost is None else lost, n)
+    return Claim(f": {reason}, and no other arm is better by more than {most}.", nearest)
+
+
+def beside_choice(facts: StudyFacts) -> Claim | str:
+    """Which arms are not told apart from the recommended one, and by how much the others are worse at least;
+    "" if `choice` has said it."""
+    found = rivals(facts, facts.conclusion.recommended or "")
+    if len(found) < 2:
+        return ""
+    may_be_best = facts.conclusion.candidates
+    worse = [each for each in found if each.claim == "worse"]
+    open_ = [each for each in found if each.claim == "equal" or each.one in may_be_best]
+    rest = [each for each in found if each not in worse and each not in open_]
+    parts = []
+    if open_:
+        parts.append(f"{_several(facts, open_)} {_is(open_)} not told apart from it")
+    if rest:
+        parts.append(f"{_several(facts, rest)} {_is(rest)} not the best")
+    if not parts:
+        return ""
+    if not worse:
+        return f"{sentence('; '.join(parts))}."
+    least = max(worse, key=lambda each: each.high)
+    by = plain(-least.high, digits(facts))
+    parts.append(f"{_several(facts, worse)} {_is(worse)} worse by at least {by}")
+    return Claim(f"{sentence('; '.join(parts))}.", least)
+
+
+def trend_words(facts: StudyFacts) -> str:
+    """How the judge changes over an ordered factor, as far as it is shown; "" if nothing is."""
+    found, n = facts.conclusion.trend, digits(facts)
+    if found is None:
+        return ""
+    name, line, parts = factor(facts.varied[0]), found.line, []
+    per = f"per {'e-fold' if found.scale == 'log' else 'unit'} of the {name}"
+    if line.claimed:
+        way, ends = ("falls", (-line.high, -line.low)) if line.value < 0 else ("rises", (line.low, line.high))
+        interval = f"95 % interval {plain(ends[0], n)} to {plain(ends[1], n)}"
+        parts.append(f"{way} by {plain(abs(line.value), n)} {per} ({interval})")
+    if found.parabola.claimed:
+        bend = "bends downwards" if found.parabola.value < 0 else "bends upwards"
+        end = "top" if found.parabola.value < 0 else "bottom"
+        where = "" if found.turn is None else f", with its {end} near {found.turn:.2g}"
+        parts.append(f"{bend} over the {name}{where}")
+    return f"{titled(facts.judge)} {' and '.join(parts)}." if parts else ""
+
+
+def _is(rows: list[Comparison]) -> str:
+    return "is" if len(rows) == 1 else "are"
+
+
+def _several(facts: StudyFacts, rows: list[Comparison]) -> str:
+    """The first arms of `rows`; the word before numbers is said once: "margin 0.5, 0.7 and 1"."""
+    names = [called(facts, each.one) for each in rows]
+    heads = {name.rpartition(" ")[0] for name in names if number(name.rpartition(" ")[2]) is not None}
+    shared = heads.pop() if len(heads) == 1 else ""
+    if not shared or not all(name.startswith(f"{shared} ") for name in names):
+        return listed(names)
+    return f"{shared} {listed([name.removeprefix(f'{shared} ') for name in names])}"
 
 
 def source_pairs(facts: StudyFacts) -> tuple[tuple[str, str], ...]:
@@ -292,6 +402,35 @@ def most_gained(facts: StudyFacts) -> float | None:
     if gain is None or not found or any(each is None or each.high >= gain for each in found):
         return None
     return max(each.high for each in found if each is not None)
+
+
+def source_answer(facts: StudyFacts) -> tuple[str, SourceVerdict | None, str]:
+    """What became of the source's conclusion: words before the verdict, the verdict, and what is left of the
+    gain; the verdict is None if no comparison can test the conclusion. Empty words without a source."""
+    if facts.source is None:
+        return "", None, ""
+    if not source_pairs(facts):
+        return f"Study {facts.source.study} made no claim that this comparison can test.", None, ""
+    verdict, begin = source_verdict(facts), f"The conclusion of the source study {facts.source.study} is "
+    n, excluded = digits(facts), most_gained(facts)
+    if verdict == "not of that size" and excluded is not None:
+        most = plain(max(excluded, 0.0), n)
+        gain = f"An advantage of {facts.source.gain:g} is excluded"
+        return begin, verdict, f" here. {gain}; at most {most} is left."
+    pairs = (between(facts, one, other) for one, other in source_pairs(facts))
+    open_ = [turned(each) for each in pairs if each and each.claim == "undecided"]
+    if verdict != "not decided" or not facts.source.prefers or not open_:
+        return begin, verdict, " here."
+    most = plain(max(-each.low for each in open_), n)
+    arm = called(facts, facts.source.prefers)
+    over = _several(facts, open_)
+    return begin, verdict, f" here: at most {most} of an advantage of {arm} over {over} is left."
+
+
+def mean_alone(facts: StudyFacts, name: str) -> str:
+    """The mean of the judge of one arm or baseline; a dash if it has none."""
+    estimate = facts.conclusion.estimates.get(name)
+    return "—" if estimate is None else plain(estimate.mean, digits(facts))
 
 
 def mean_text(facts: StudyFacts, name: str) -> str:

@@ -1,8 +1,9 @@
-"""Writes the document of a study in all formats: facts.json, study.html, study.pdf, study.md and figures/."""
+"""Writes the document of a study in all formats: facts.json, study.html, study.pdf, study.md, figures/ and
+tables/."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,18 @@ from nearfield.core.errors import RequestError
 from nearfield.core.files import read_json, replacing, write_text
 from nearfield.core.settings import explain
 from nearfield.core.text import visible
+from nearfield.study.claims import rivals
 from nearfield.study.document.sections import document
-from nearfield.study.document.writers import html, markdown, pdf, write_figures
+from nearfield.study.document.writers import html, markdown, pdf, write_figures, write_tables
 from nearfield.study.facts import introductions_of
 from nearfield.study.records import StudyFacts
 from nearfield.study.score_table import concluded_again, read_scores
+from nearfield.study.statistics.conclude import recommend
 from nearfield.training.recipe import Recipe
 
 
 def write_documents(facts: StudyFacts, folder: Path, introductions: Mapping[str, str] | None = None) -> None:
-    """Writes the four files and the figures, each atomically; equal facts give equal bytes.
+    """Writes the four files, the figures and the tables, each atomically; equal facts give equal bytes.
 
     Parameters
     ----------
@@ -69,6 +72,7 @@ def _write(
     with replacing(folder / "study.pdf") as temporary:
         temporary.write_bytes(paper)
     write_figures(content, folder / "figures")
+    write_tables(content, folder / "tables")
 
 
 def _visible(plain: Any) -> Any:
@@ -83,6 +87,29 @@ def _visible(plain: Any) -> Any:
 def facts_from_json(plain: Mapping[str, Any]) -> StudyFacts:
     """Converts the values of `facts.json` to facts. Raises RequestError if a value does not fit."""
     try:
-        return TypeAdapter(StudyFacts).validate_python(dict(plain))
+        facts = TypeAdapter(StudyFacts).validate_python(dict(plain))
     except ValidationError as error:
         raise RequestError(explain(error, "facts.json")) from None
+    return _with_choice(facts)
+
+
+def _with_choice(facts: StudyFacts) -> StudyFacts:
+    """Adds the candidates, the loss at most and, where none is decided, the recommended arm, which facts of
+    former versions lack; they follow from the comparisons."""
+    before = facts.conclusion
+    if before.candidates or not before.comparisons:
+        return facts
+    compared = [each.arm for each in before.verdicts if each.word != "not_comparable"]
+    against = {arm: rivals(facts, arm) for arm in compared}
+    candidates = tuple(arm for arm, found in against.items() if all(each.low <= 0 for each in found))
+    may_lose = {arm: max([0.0, *(each.high for each in found)]) for arm, found in against.items()}
+    costs = {arm: float(arm != before.recommended) for arm in compared}
+    found = recommend(before.verdicts, before.estimates, costs, may_lose, candidates)
+    conclusion = replace(
+        before,
+        recommended=found.arm,
+        recommended_because=before.recommended_because if before.recommended else found.because,
+        candidates=found.candidates,
+        at_most_lost=found.at_most_lost,
+    )
+    return replace(facts, conclusion=conclusion)

@@ -61,8 +61,8 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure as SVG, drawn by `figures`."""
+class Figure:
+    """A figure as SVG, drawn by the module `figures`."""
 
     name: str
     caption: str
@@ -85,7 +85,7 @@ class Heading:
     text: str
 
 
-Block = Paragraph | Items | Table | Picture | Code | Heading
+Block = Paragraph | Items | Table | Figure | Code | Heading
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,13 @@ class Content:
     question: str
     line: str
     """The line below the title."""
-    abstract: tuple[Block, ...]
+    answer: tuple[Block, ...]
+    """What stands before the first section: the answer, its table and its figure."""
     sections: tuple[Section, ...]
 
     def blocks(self) -> Iterator[Block]:
         """Yields all blocks in reading order."""
-        yield from self.abstract
+        yield from self.answer
         for section in self.sections:
             yield from section.blocks
 
@@ -124,13 +125,13 @@ class Content:
                 lines.append(own(block.parts))
             elif isinstance(block, Items):
                 lines += [own(item) for item in block.items]
-            elif isinstance(block, Table | Picture):
+            elif isinstance(block, Table | Figure):
                 lines.append(block.caption)
         return "\n".join(lines)
 
     def plain(self) -> dict[str, Any]:
         """Returns the document as plain values for templates; tables and figures are numbered."""
-        numbers = {"table": 0, "picture": 0}
+        numbers = {"table": 0, "figure": 0}
 
         def block(each: Block) -> dict[str, Any]:
             kind = type(each).__name__.lower()
@@ -149,7 +150,7 @@ class Content:
             "title": self.title,
             "question": self.question,
             "line": self.line,
-            "abstract": [block(each) for each in self.abstract],
+            "answer": [block(each) for each in self.answer],
             "sections": [
                 {
                     "title": section.title,

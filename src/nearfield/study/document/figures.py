@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from nearfield.study.claims import factor, label, measure, number, plain, titled
+from nearfield.study.claims import called, factor, label, measure, number, plain, titled
 from nearfield.study.records import ArmFacts, Comparison, Curve, Estimate, MapFacts, StudyFacts, TagFacts
 
 if TYPE_CHECKING:
@@ -30,9 +30,6 @@ WIDTH = 6.4
 """Width of all figures in inches, that of the text."""
 TITLE = 96
 """Number of letters that fit above a row of panels."""
-MOST_PAIRS = 15
-"""Largest number of differences in a figure; if there are more, only those with the arm of the highest
-mean."""
 MANY_POINTS = 6000
 """Number of points of a map above which they are drawn as a bitmap."""
 
@@ -52,11 +49,13 @@ def for_print(svg: str) -> str:
 
 
 def alone(svg: str) -> str:
-    """Converts the SVG to a separate file, in the drawn size."""
+    """Converts the SVG to a separate file, in the drawn size, on white."""
     found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
     assert found
     size = f'<svg width="{found[1]}pt" height="{found[2]}pt" font-family="Libertinus Serif, serif"'
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + svg.replace("<svg", size, 1) + "\n"
+    begin, end = svg.replace("<svg", size, 1).split(">", 1)
+    white = '<rect width="100%" height="100%" fill="white"/>'
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{begin}>\n {white}{end}\n'
 
 
 def judge_figure(facts: StudyFacts) -> str:
@@ -119,17 +118,6 @@ def _lines_of_series(
     axes.legend(frameon=False, fontsize=7.5)
 
 
-def drawn_pairs(facts: StudyFacts) -> list[Comparison]:
-    """Returns the pairs of arms to draw: all, or, if there are many, those with the arm of the highest
-    mean."""
-    pairs = [each for each in facts.conclusion.comparisons if not each.other.startswith("baseline/")]
-    if len(pairs) <= MOST_PAIRS:
-        return pairs
-    names = {each.one for each in pairs} | {each.other for each in pairs}
-    first = max(names, key=lambda name: facts.conclusion.estimates[name].mean)
-    return [each for each in pairs if first in (each.one, each.other)]
-
-
 def draw_differences(
     axes: "Axes", pairs: Sequence[Comparison], names: Sequence[str], meaningful: float, muted: str
 ) -> None:
@@ -145,13 +133,13 @@ def draw_differences(
 
 
 def difference_figure(facts: StudyFacts, pairs: Sequence[Comparison]) -> str:
-    """Draws each difference with its simultaneous interval, 0, and the band of meaningless differences."""
+    """Draws the differences from one arm, with simultaneous intervals, 0, and the meaningful difference."""
 
     def draw(figure: "Figure") -> None:
         axes = figure.subplots()
-        names = [f"{label(facts, each.one)} − {label(facts, each.other)}" for each in pairs]
+        names = [label(facts, each.one) for each in pairs]
         draw_differences(axes, pairs, names, facts.conclusion.meaningful, MUTED)
-        axes.set_xlabel(f"difference of {measure(facts.judge)}")
+        axes.set_xlabel(f"difference from {called(facts, pairs[0].other)} in {measure(facts.judge)}")
 
     return to_svg(draw, "differences", 0.6 + 0.22 * len(pairs))
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 
 from nearfield.core.text import count
-from nearfield.study.claims import claim, digits, factor, label, listed, number, plain, sentence
+from nearfield.study.claims import called, digits, factor, listed, number, plain, sentence
+from nearfield.study.document.answer import against_baselines
 from nearfield.study.document.content import Part, Quoted
 from nearfield.study.records import Comparison, StudyFacts
 from nearfield.study.statistics.planning import cost, further_seeds
@@ -36,7 +37,7 @@ def _edge(facts: StudyFacts) -> Iterator[Step]:
     known = sorted(value for value in values.values() if value is not None)
     if own is None or len(facts.varied) != 1 or len(known) != len(values) or len(known) < 2:
         return
-    name = label(facts, chosen or "")
+    name = called(facts, chosen or "")
     if own == known[0]:
         beyond = f"{own**2 / known[1]:.2g}" if own > 0 else ""
         yield from _beyond(name, "smallest", beyond)
@@ -70,7 +71,7 @@ def _undecided(facts: StudyFacts) -> Iterator[Step]:
     if by_seeds:
         most = max(further_seeds(each) or 0 for each in by_seeds)
         names = _names(facts, by_seeds)
-        trainings = most * len(facts.arms)
+        trainings = most * len(facts.arms) * facts.folds
         yield (
             f"{names}: about {count(most, 'more seed')} for every arm, "
             f"{count(trainings, 'further training')}, would decide, each with a chance of "
@@ -82,9 +83,15 @@ def _undecided(facts: StudyFacts) -> Iterator[Step]:
         yield (f"{_names(facts, positive)}: not decided; {needed}.",)
 
 
+FEW = 3
+"""Largest number of pairs of arms that are named; of more, the number is given."""
+
+
 def _names(facts: StudyFacts, pairs: list[Comparison]) -> str:
+    if len(pairs) > FEW:
+        return count(len(pairs), "open pair")
     return sentence(
-        listed([f"{label(facts, each.one)} against {label(facts, each.other)}" for each in pairs])
+        listed([f"{called(facts, each.one)} against {called(facts, each.other)}" for each in pairs])
     )
 
 
@@ -114,26 +121,17 @@ def _failed(facts: StudyFacts) -> Iterator[Step]:
         if failed:
             seeds = listed([str(run.seed) for run in failed])
             yield (
-                f"{sentence(label(facts, each.arm.id))}: {len(failed)} of {len(each.runs)} trainings "
-                f"failed (seed {seeds}). The same command trains them again, unless they diverged: ",
+                f"{sentence(called(facts, each.arm.id))}: {len(failed)} of {len(each.runs)} trainings "
+                f"failed (seed {seeds}): ",
                 Quoted(failed[0].cause),
             )
 
 
 def _no_gain(facts: StudyFacts) -> Iterator[Step]:
     """Lists baselines that the recommended arm, or no arm, is shown to beat."""
-    chosen = facts.conclusion.recommended
-    rows = [each for each in facts.conclusion.comparisons if each.other.startswith("baseline/")]
-    for name in dict.fromkeys(each.other for each in rows):
-        against = [each for each in rows if each.other == name]
-        own = next((each for each in against if each.one == chosen), None)
-        if own and own.claim != "better":
-            yield (
-                claim(facts, own),
-                f" Before anything else, find a recipe that clears {label(facts, name)}.",
-            )
-        elif chosen is None and all(each.claim != "better" for each in against):
-            yield (f"No arm is shown to clear {label(facts, name)}: look for a recipe that does.",)
+    short = [called(facts, each.other) for each in against_baselines(facts) if each.claim != "better"]
+    if short:
+        yield (f"Before anything else, find a recipe that clears {listed(short)}.",)
 
 
 def _interaction(facts: StudyFacts) -> Iterator[Step]:

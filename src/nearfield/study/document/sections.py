@@ -1,81 +1,103 @@
 """The sections of the document of a study: sentences, tables and figures."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from nearfield.core.text import count
 from nearfield.data.settings import Fold, judged
 from nearfield.study.claims import (
     between,
+    called,
     claim,
-    digits,
     factor,
     label,
-    left_out,
     listed,
     measure,
-    most_gained,
     plain,
+    rivals,
     sentence,
-    signed,
     source_pairs,
-    source_verdict,
     titled,
     verdict_claim,
 )
 from nearfield.study.document import figures, tables
+from nearfield.study.document.answer import against_baselines, answer
 from nearfield.study.document.content import (
     Block,
     Code,
     Content,
+    Figure,
     Heading,
     Items,
     Paragraph,
     Part,
-    Picture,
     Quoted,
     Section,
     Strong,
-    said,
+    Table,
 )
 from nearfield.study.document.figures import tag_figure
-from nearfield.study.document.next_steps import next_steps, open_pairs
+from nearfield.study.document.next_steps import next_steps
 from nearfield.study.document.writers import tex
 from nearfield.study.records import Comparison, StudyFacts, Verdict
-from nearfield.study.statistics.planning import cost, further_seeds
 
 
 def document(facts: StudyFacts, introductions: Mapping[str, str]) -> Content:
     """Creates the document; `introductions` are descriptions of settings by dotted recipe key."""
     runs = sum(len(each.runs) for each in facts.arms)
-    line = (
-        f"{count(len(facts.arms), 'arm')} · {count(len(facts.seeds), 'seed')} · {count(runs, 'training')} · "
-    )
-    return Content(
-        f"Study doc: {facts.title}",
-        facts.question,
-        f"{line}plan {facts.plan_hash[:12]}",
-        tuple(_abstract(facts)),
-        _some(
-            Section("Introduction", tuple(_introduction(facts, introductions))),
-            Section("Hyperparameters", tuple(_hyperparameters(facts))),
-            Section("Results", tuple(_results(facts))),
-            Section("Conclusion", tuple(_conclusion(facts))),
-            Section("Next steps", (Items(next_steps(facts)),)),
-            Section(
-                "Failures and warnings", tuple(_warnings(facts)), numbered=False, short=_failed(facts) > 0
+    line = f"{count(len(facts.arms), 'arm')} · {seeds_words(facts)} · {count(runs, 'training')} · "
+    return _once(
+        Content(
+            f"Study doc: {facts.title}",
+            facts.question,
+            f"{line}plan {facts.plan_hash[:12]}",
+            tuple(_opening(facts)),
+            _some(
+                Section("Introduction", (*_introduction(facts, introductions), *_arms(facts))),
+                Section("Results", tuple(_results(facts))),
+                Section("Conclusion", tuple(_conclusion(facts))),
+                Section("Next steps", (Items(next_steps(facts)),)),
+                Section(
+                    "Failures and warnings", tuple(_warnings(facts)), numbered=False, short=_failed(facts) > 0
+                ),
+                Section("Data card", tuple(_data(facts)), numbered=False),
+                Section("Software and hardware", tuple(_environment(facts)), numbered=False),
+                Section(
+                    "Deviations from the plan",
+                    tuple(_deviations(facts)),
+                    numbered=False,
+                    short=bool(facts.deviations),
+                ),
+                Section("Reproduce and cite", tuple(_again(facts)), numbered=False),
+                Section("Hyperparameters", (tables.settings_table(facts),), numbered=False),
             ),
-            Section("Data card", tuple(_data(facts)), numbered=False),
-            Section("Software and hardware", tuple(_environment(facts)), numbered=False),
-            Section(
-                "Deviations from the plan",
-                tuple(_deviations(facts)),
-                numbered=False,
-                short=bool(facts.deviations),
-            ),
-            Section("Reproduce and cite", tuple(_again(facts)), numbered=False),
-            Section("All hyperparameters", (tables.settings_table(facts),), numbered=False),
-        ),
+        )
     )
+
+
+def _once(content: Content) -> Content:
+    """Removes from captions the sentences that an earlier caption has said."""
+    before: set[str] = set()
+
+    def new(block: Block) -> Block:
+        if not isinstance(block, Table | Figure):
+            return block
+        sentences = re.split(r"(?<=\.) (?=[A-Z])", block.caption)
+        kept = " ".join(each for each in sentences if each not in before)
+        before.update(sentences)
+        return replace(block, caption=kept)
+
+    answer = tuple(map(new, content.answer))
+    sections = (replace(each, blocks=tuple(map(new, each.blocks))) for each in content.sections)
+    return replace(content, answer=answer, sections=tuple(sections))
+
+
+def seeds_words(facts: StudyFacts) -> str:
+    """Returns the number of seeds, with that of the folds if there are any."""
+    if facts.folds < 2:
+        return count(len(facts.seeds), "seed")
+    return f"{count(len(facts.seeds) // facts.folds, 'seed')} in each of {facts.folds} folds"
 
 
 def _some(*sections: Section) -> tuple[Section, ...]:
@@ -83,76 +105,39 @@ def _some(*sections: Section) -> tuple[Section, ...]:
     return tuple(section for section in sections if section.blocks)
 
 
-def closing(facts: StudyFacts) -> str:
-    """Returns the summary for the command line: the recommended arm, and what is undecided."""
-    short = [label(facts, each.other) for each in _against_baselines(facts) if each.claim != "better"]
-    beside = f"Not shown to beat {listed(short)}. " if short else ""
-    return said((*_recommendation(facts), *_deciding(facts), beside, *_source_line(facts))).strip()
+def _opening(facts: StudyFacts) -> Iterator[Block]:
+    """The answer, its table and its figure, then what was done to find it."""
+    yield from (Paragraph(parts) for parts in answer(facts))
+    if facts.conclusion.verdicts:
+        yield tables.verdict_table(facts)
+    if found := rivals(facts, facts.conclusion.recommended or ""):
+        yield Figure(
+            "differences",
+            f"Paired differences from {called(facts, found[0].other)} with simultaneous 95 % intervals; what "
+            "is decided is blue. In the shaded region, up to the meaningful difference of "
+            f"{facts.conclusion.meaningful:g} on either side of 0, a difference has no importance.",
+            figures.difference_figure(facts, found),
+        )
+    yield Paragraph(tuple(_setting(facts)))
+    if facts.reduced:
+        yield Paragraph((Strong("Scaled down. "), Quoted(facts.reduced)))
 
 
-def _abstract(facts: StudyFacts) -> Iterator[Block]:
+def _setting(facts: StudyFacts) -> Iterator[Part]:
     varied = listed([factor(key) for key in facts.varied])
     fold = facts.recipe.get("data", {}).get("fold")
     sides = judged(Fold(**fold) if fold else None)
-    yield Paragraph(
-        (
-            Quoted(sentence(f"{varied} on {facts.data.get('name') or 'one data set'}")),
-            f": {count(len(facts.arms), 'arm')} of {count(len(facts.seeds), 'seed')}, each trained for ",
-            Quoted(_clause(facts.held)),
-            f". The judge is {measure(facts.judge)} on held-out {sides}; what is said holds for this split "
-            "of this set. ",
-            *_recommendation(facts),
-            *_proof(facts),
-            *_left_out(facts),
-            *_one_group(facts),
-            *_deciding(facts),
-            *_short_of_baselines(facts),
-            *_source_line(facts),
-        )
-    )
-    if facts.reduced:
-        yield Paragraph((Strong("Scaled down. "), Quoted(facts.reduced)))
-    if facts.conclusion.verdicts:
-        yield tables.verdict_table(facts)
-
-
-def _recommendation(facts: StudyFacts) -> Iterator[Part]:
-    chosen = facts.conclusion.recommended
-    if chosen is None:
-        yield Strong("No arm is recommended: ")
-        yield Quoted(_clause(facts.conclusion.recommended_because or "nothing is decided"))
-        yield ". "
-        return
-    yield Strong(f"Recommended: {label(facts, chosen)}")
-    yield ", because "
-    yield Quoted(_clause(facts.conclusion.recommended_because))
-    yield ". "
-    lost = facts.conclusion.at_most_lost
-    if lost:
-        yield f"Another arm is better by at most {plain(lost, digits(facts))}. "
-
-
-def _proof(facts: StudyFacts) -> Iterator[Part]:
-    """Yields the verdict on the recommended arm, with its evidence."""
-    for verdict in facts.conclusion.verdicts:
-        if verdict.arm == facts.conclusion.recommended:
-            yield _verdict(facts, verdict)
-            yield " "
-
-
-def _left_out(facts: StudyFacts) -> Iterator[Part]:
-    for words, why in left_out(facts):
-        yield words
-        yield Quoted(f"{why.splitlines()[0].rstrip('.')}. ")
-
-
-def _one_group(facts: StudyFacts) -> Iterator[Part]:
-    """Warns if the test split has only one group, so that generalization cannot be tested."""
-    if any(each.groups == 1 for each in facts.conclusion.comparisons):
+    yield Quoted(sentence(f"{varied} on {facts.data.get('name') or 'one data set'}"))
+    yield f": {count(len(facts.arms), 'arm')} of {seeds_words(facts)}, each trained for "
+    yield Quoted(_clause(facts.held))
+    judge = f". The judge is {measure(facts.judge)} on "
+    if facts.folds > 1:
         yield (
-            "This judge has no score of single recordings, or there is one alone: whether other recordings "
-            "would show the same is not tested. "
+            f"{judge}all clips, each by trainings that never saw it; what is said holds for this set and its "
+            "splits."
         )
+    else:
+        yield f"{judge}held-out {sides}; what is said holds for this split of this set."
 
 
 def _verdict(facts: StudyFacts, verdict: Verdict) -> Part:
@@ -161,62 +146,7 @@ def _verdict(facts: StudyFacts, verdict: Verdict) -> Part:
     return Quoted(made) if isinstance(made, str) else made
 
 
-def _deciding(facts: StudyFacts) -> Iterator[Part]:
-    """States the cost of deciding the open pairs; nothing if every arm has a verdict."""
-    if all(verdict.word != "undecided" for verdict in facts.conclusion.verdicts):
-        return
-    pairs = open_pairs(facts)
-    by_seeds = [needed for each in pairs if (needed := further_seeds(each))]
-    rest = [each for each in pairs if not further_seeds(each)]
-    if pairs:
-        yield f"{count(len(pairs), 'pair')} of arms {'is' if len(pairs) == 1 else 'are'} not decided. "
-    if by_seeds:
-        seeds = count(max(by_seeds), "more seed")
-        trainings = count(max(by_seeds) * len(facts.arms), "further training")
-        some = f"{len(by_seeds)} of them" if rest else _them(by_seeds)
-        yield f"To decide {some}, about {seeds} for every arm, {trainings}, would be needed. "
-    if rest:
-        some = f"the other{f' {len(rest)}' if len(rest) > 1 else ''}" if by_seeds else _them(rest)
-        yield f"For {some}: {cost(rest[0])}. "
-
-
-def _them(pairs: Sequence[object]) -> str:
-    return "it" if len(pairs) == 1 else "them"
-
-
-def _short_of_baselines(facts: StudyFacts) -> Iterator[Part]:
-    """Lists baselines that the recommended arm, or no arm, is shown to beat; nothing if it beats all."""
-    rows = [each for each in _against_baselines(facts) if each.claim != "better"]
-    if not rows:
-        return
-    if any(each.claim != "undecided" for each in rows):
-        for each in rows:
-            yield claim(facts, each)
-            yield " "
-        return
-    n = digits(facts)
-    gaps = [
-        f"{label(facts, each.one)} and {label(facts, each.other)} ({signed(each.difference, n)})"
-        for each in rows
-    ]
-    yield f"Not significant on {measure(facts.judge)} are the differences between {'; '.join(gaps)}. "
-
-
-def _source_line(facts: StudyFacts) -> Iterator[Part]:
-    if facts.source is not None and not source_pairs(facts):
-        yield f"Study {facts.source.study} made no claim that this comparison can test."
-    elif facts.source is not None:
-        yield f"The conclusion of the source study {facts.source.study} is "
-        yield Strong(source_verdict(facts))
-        yield " here."
-        left = most_gained(facts)
-        if left is not None and facts.source.gain is not None:
-            most = plain(max(left, 0.0), digits(facts))
-            yield f" An advantage of {facts.source.gain:g} is excluded; at most {most} is left."
-
-
 def _introduction(facts: StudyFacts, introductions: Mapping[str, str]) -> Iterator[Block]:
-    yield Paragraph(("The question: ", Quoted(facts.question)))
     for key in facts.varied:
         text = introductions.get(key)
         yield Paragraph((Quoted(text or f"What varies is {factor(key)} ({key} in the recipe)."),))
@@ -238,16 +168,15 @@ def _introduction(facts: StudyFacts, introductions: Mapping[str, str]) -> Iterat
     )
 
 
-def _hyperparameters(facts: StudyFacts) -> Iterator[Block]:
-    names = listed([label(facts, each.arm.id) for each in facts.arms])
-    yield Paragraph((f"The arms are {names}. Each is trained for ", Quoted(_clause(facts.held)), "."))
-    named = [each for each in facts.arms if each.arm.changes]
+def _arms(facts: StudyFacts) -> Iterator[Block]:
+    """What each arm changes; nothing if the names of the arms say it."""
     if len(facts.varied) > 1:
         yield Paragraph(("What each arm changes in the recipe:",))
         yield Items(
             tuple(
                 (Strong(label(facts, each.arm.id)), Quoted(f": {_changes(each.arm.changes)}"))
-                for each in named
+                for each in facts.arms
+                if each.arm.changes
             )
         )
 
@@ -259,26 +188,13 @@ def _changes(changes: Mapping[str, object]) -> str:
 def _results(facts: StudyFacts) -> Iterator[Block]:
     yield Heading(titled(facts.judge))
     if facts.conclusion.estimates:
-        yield Picture(
+        yield Figure(
             "judge",
             f"{titled(facts.judge)} of every arm. Discs are means over seeds, bars 95 % intervals "
             "for training chance and the finite test set together, small dots beside them single seeds; "
             "hollow discs are arms that are not comparable. Dashed lines are baselines. "
             f"{tables.seeds_of_baselines(facts)}",
             figures.judge_figure(facts),
-        )
-    pairs = figures.drawn_pairs(facts)
-    if pairs:
-        yield Picture(
-            "differences",
-            "Paired differences: discs are the first arm less the second, bars simultaneous 95 % intervals. "
-            f"The band is the meaningful difference of {facts.conclusion.meaningful:g} on either side of 0"
-            + (
-                "."
-                if len(pairs) == len(_among_arms(facts))
-                else "; pairs with the first arm of the means only."
-            ),
-            figures.difference_figure(facts, pairs),
         )
     yield from tables.results_tables(facts)
     yield Heading("Comparisons")
@@ -293,7 +209,6 @@ def _results(facts: StudyFacts) -> Iterator[Block]:
     yield from _training(facts)
     yield from _classes(facts)
     yield from _space(facts)
-    yield from _collapses(facts)
 
 
 def _power(facts: StudyFacts) -> Iterator[Part]:
@@ -309,9 +224,10 @@ def _power(facts: StudyFacts) -> Iterator[Part]:
 
 def _training(facts: StudyFacts) -> Iterator[Block]:
     names = {name for each in facts.arms for run in each.runs for name in run.curves}
-    if not names:
-        return
-    yield Heading("Training")
+    failing = tuple(_collapses(facts))
+    if names or failing:
+        yield Heading("Training")
+    yield from failing
     if "train/loss" in names:
         apart, beside = losses_differ(facts), "val/loss" if "val/loss" in names else ""
         title = "Training loss (colour) and validation loss (dashed)" if beside else "Training loss"
@@ -320,14 +236,14 @@ def _training(facts: StudyFacts) -> Iterator[Block]:
         scales = (
             " Each panel has its own scale: losses of different settings are never set against each other."
         )
-        yield Picture(
+        yield Figure(
             "loss",
             f"{title} of all arms. {raw}{scales if apart else ' It judges nothing.'}",
             figures.curve_figure(facts, "train/loss", apart, beside),
         )
     if "train/active_fraction" in names:
         smooth = _averaged(facts, "train/active_fraction")
-        yield Picture(
+        yield Figure(
             "active",
             f"Share of triplets or pairs that still pull or push. {smooth}",
             figures.curve_figure(facts, "train/active_fraction", apart=False),
@@ -336,7 +252,7 @@ def _training(facts: StudyFacts) -> Iterator[Block]:
     if speed is not None:
         yield speed
     for name in sorted(name for name in names - {"val/loss"} if name.startswith("val/"))[:3]:
-        yield Picture(
+        yield Figure(
             name.replace("/", "-"),
             f"{titled(name)}, while training. {_averaged(facts, name)}",
             figures.curve_figure(facts, name, apart=False),
@@ -361,7 +277,7 @@ def _classes(facts: StudyFacts) -> Iterator[Block]:
         yield from tables.class_tables(facts)
     if facts.tags:
         yield Heading("Tags")
-        yield Picture(
+        yield Figure(
             "tags",
             "ROC-AUC of each tag under each arm, tags by falling area under the first. Bars begin at chance, "
             "0.5; strokes are 95 % intervals for training chance and the test recordings; pale bars are tags "
@@ -376,8 +292,9 @@ def _space(facts: StudyFacts) -> Iterator[Block]:
     centroids = any(each.centroid_distances for each in facts.arms)
     if methods or centroids:
         yield Heading("The space")
+        yield Paragraph(("Distances and maps describe the space; nothing is compared by them.",))
     if centroids:
-        yield Picture(
+        yield Figure(
             "centroids",
             "Distances between the centroids of classes, mean over seeds, on one scale for all arms; CV is "
             "their coefficient of variation. Descriptive only.",
@@ -386,7 +303,7 @@ def _space(facts: StudyFacts) -> Iterator[Block]:
         yield tables.centroid_table(facts)
     unseen = any(found.unseen for each in facts.arms for found in each.maps)
     for method, side in dict.fromkeys((m.method, m.side) for each in facts.arms for m in each.maps):
-        yield Picture(
+        yield Figure(
             f"{method}-{side}",
             f"{method.upper()} of {SPLITS[side]} clips, from each arm's first finished seed, the classes "
             f"with the most test clips ({len(figures.map_classes(facts))} at most). Trustworthiness: share "
@@ -414,7 +331,7 @@ def _warnings(facts: StudyFacts) -> Iterator[Block]:
     """Lists failed trainings and warnings, each once with its arms and seeds."""
     found: dict[str, dict[str, list[str]]] = {}
     for each in facts.arms:
-        name = label(facts, each.arm.id)
+        name = called(facts, each.arm.id)
         for run in each.runs:
             for note in (*run.notes, *([f"Failed: {run.cause}"] if run.state == "failed" else [])):
                 found.setdefault(note, {}).setdefault(name, []).append(str(run.seed))
@@ -447,52 +364,52 @@ def _concerned(arms: Mapping[str, Sequence[str]]) -> tuple[Part, ...]:
 
 
 def _conclusion(facts: StudyFacts) -> Iterator[Block]:
-    yield Paragraph(tuple(_recommendation(facts)))
-    verdicts = facts.conclusion.verdicts
-    told = tuple((_verdict(facts, verdict),) for verdict in verdicts if verdict.word != "undecided")
+    """The evidence of each verdict, and of what became of the source's conclusion."""
+    told = [verdict for verdict in facts.conclusion.verdicts if verdict.word != "undecided"]
     if told:
-        yield Items(told)
-    if still := [label(facts, verdict.arm) for verdict in verdicts if verdict.word == "undecided"]:
-        yield Paragraph((f"Not decided: {listed(still)}.", *_next(open_pairs(facts))))
-    beside = [each for each in _against_baselines(facts) if each.claim == "better"]
+        yield Items(tuple((_verdict(facts, verdict),) for verdict in told))
+    still = [called(facts, each.arm) for each in facts.conclusion.verdicts if each.word == "undecided"]
+    if still:
+        pairs = _among_arms(facts)
+        open_ = sum(each.claim == "undecided" for each in pairs)
+        yield Paragraph(
+            (f"Not decided: {listed(still)}, in {open_} of {count(len(pairs), 'pair')} of arms.",)
+        )
+    beside = [each for each in against_baselines(facts) if each.claim == "better"]
     if beside:
         yield Paragraph(("Against the baselines:",))
         yield Items(tuple((claim(facts, each),) for each in beside))
-    yield Paragraph(tuple(_short_of_baselines(facts)))
     if facts.source is not None:
-        yield Heading("The source's conclusion")
-        yield Paragraph(
-            (Quoted(f"{facts.source.document}: “{facts.source.concluded}” "), *_source_line(facts))
-        )
-        found = [between(facts, one, other) for one, other in source_pairs(facts)]
-        if any(found):
-            yield Paragraph(("It rests on:",))
-            yield Items(tuple((claim(facts, each),) for each in found if each))
-        if not all(found):
-            yield Paragraph(("Some of the arms that it speaks of are not comparable here.",))
+        yield from _source(facts)
 
 
-def _next(pairs: Sequence[object]) -> tuple[Part, ...]:
-    return (" What would decide the pairs stands under Next steps.",) if pairs else ()
+def _source(facts: StudyFacts) -> Iterator[Block]:
+    """The comparisons that the source's conclusion rests on; those that are not decided in one sentence."""
+    yield Heading("The source's conclusion")
+    found = [between(facts, one, other) for one, other in source_pairs(facts)]
+    told = {frozenset((each.arm, each.against)) for each in facts.conclusion.verdicts}
+    known = [each for each in found if each and each.claim != "undecided"]
+    decided = [each for each in known if {each.one, each.other} not in told]
+    open_ = [each for each in found if each and each.claim == "undecided"]
+    if above := [each for each in known if each not in decided]:
+        yield Paragraph((f"It rests on what is decided above: {_pairs(facts, above)}.",))
+    if decided:
+        yield Items(tuple((claim(facts, each),) for each in decided))
+    if open_:
+        yield Paragraph((f"Not decided: {_pairs(facts, open_)}.",))
+    if not all(found):
+        yield Paragraph(("Some of the arms that it speaks of are not comparable here.",))
+
+
+def _pairs(facts: StudyFacts, rows: Sequence[Comparison]) -> str:
+    return "; ".join(
+        f"{called(facts, each.one)} against {called(facts, each.other)} ({tables.difference(facts, each)})"
+        for each in rows
+    )
 
 
 def _among_arms(facts: StudyFacts) -> list[Comparison]:
     return [each for each in facts.conclusion.comparisons if not each.other.startswith("baseline/")]
-
-
-def _against_baselines(facts: StudyFacts) -> list[Comparison]:
-    """Returns the comparisons of the recommended arm with baselines; without one, of each baseline that no
-    arm is shown to beat with the nearest arm."""
-    arm = facts.conclusion.recommended
-    rows = [each for each in facts.conclusion.comparisons if each.other.startswith("baseline/")]
-    if arm is not None:
-        return [each for each in rows if each.one == arm]
-    beaten = {each.other for each in rows if each.claim == "better"}
-    open_to_all = dict.fromkeys(each.other for each in rows if each.other not in beaten)
-    return [
-        max((each for each in rows if each.other == name), key=lambda each: each.difference)
-        for name in open_to_all
-    ]
 
 
 def _data(facts: StudyFacts) -> Iterator[Block]:

@@ -8,6 +8,7 @@ from nearfield.core.text import count
 from nearfield.study.claims import (
     PLAIN_SPACES,
     between,
+    called,
     chance,
     digits,
     label,
@@ -20,7 +21,7 @@ from nearfield.study.claims import (
 )
 from nearfield.study.document.content import Row, Table
 from nearfield.study.document.figures import shown_tags, spread
-from nearfield.study.records import ArmFacts, Comparison, StudyFacts, TagArea, Verdict
+from nearfield.study.records import ArmFacts, Comparison, StudyFacts, TagArea
 
 BLOCKS = {
     "data": ("data",),
@@ -46,23 +47,25 @@ COLUMNS = 3
 
 
 def verdict_table(facts: StudyFacts) -> Table:
-    """Creates the table of verdicts, one row per arm: judge, verdict and evidence."""
-    head = (
-        "arm",
-        measure(facts.judge),
-        "verdict",
-        "against",
-        "difference [simultaneous]",
-        "corrected p",
-        "n",
-    )
+    """Creates the table of the answer, one row per arm: judge, verdict and difference from the recommended
+    arm."""
+    chosen = facts.conclusion.recommended
+    head = ("arm", measure(facts.judge), "verdict")
+    rows = [Row((*row.cells, _from(facts, verdict.arm)) if chosen else row.cells, row.style)
+            for row, verdict in zip(arm_rows(facts), facts.conclusion.verdicts, strict=True)]  # fmt: skip
+    differences = "; differences with simultaneous 95 % intervals" if chosen else ""
     return Table(
         "verdicts",
-        f"Verdicts on {measure(facts.judge)}. Means over seeds with 95 % intervals; differences with "
-        f"simultaneous 95 % intervals, against the arm that the verdict rests on; n is seeds × test groups.",
-        head,
-        tuple(_verdict_row(facts, verdict) for verdict in facts.conclusion.verdicts),
+        f"Every arm by {measure(facts.judge)}: means over seeds with 95 % intervals{differences}.",
+        (*head, f"difference from {called(facts, chosen)}") if chosen else head,
+        tuple(rows),
     )
+
+
+def _from(facts: StudyFacts, arm: str) -> str:
+    """Formats the difference of an arm from the recommended one; a dash for itself."""
+    found = between(facts, arm, facts.conclusion.recommended or "")
+    return "—" if found is None else difference(facts, found)
 
 
 def arm_rows(facts: StudyFacts) -> list[Row]:
@@ -74,30 +77,9 @@ def arm_rows(facts: StudyFacts) -> list[Row]:
     return rows
 
 
-def _verdict_row(facts: StudyFacts, verdict: Verdict) -> Row:
-    comparison = between(facts, verdict.arm, verdict.against)
-    against = label(facts, verdict.against) if comparison else "—"
-    return Row(
-        (
-            label(facts, verdict.arm),
-            mean_text(facts, verdict.arm),
-            WORDS[verdict.word],
-            against,
-            *_proof(facts, comparison),
-        ),
-        _style(facts, verdict.arm),
-    )
-
-
 def _style(facts: StudyFacts, arm: str) -> Literal["", "marked"]:
     """Returns the style of the row of an arm; the recommended arm is marked."""
     return "marked" if arm == facts.conclusion.recommended else ""
-
-
-def _proof(facts: StudyFacts, comparison: Comparison | None) -> tuple[str, str, str]:
-    if comparison is None:
-        return ("—", "—", "—")
-    return difference(facts, comparison), _p(comparison.p), f"{comparison.seeds} × {comparison.groups}"
 
 
 def difference(facts: StudyFacts, comparison: Comparison) -> str:
@@ -250,9 +232,9 @@ def comparison_table(facts: StudyFacts, with_baselines: bool) -> Table | None:
     pair = "Every arm against every baseline" if with_baselines else "Every pair of arms"
     return Table(
         "baselines" if with_baselines else "comparisons",
-        f"{pair} on {measure(facts.judge)}: the first minus the second, with simultaneous 95 % intervals, p "
-        "corrected for all comparisons of this study and p as if it were the only one, seeds and test "
-        "groups. The last column is what may be claimed of the first.",
+        f"{pair} on {measure(facts.judge)}. Differences are the first minus the second, with simultaneous "
+        "95 % intervals; p is corrected for all comparisons of this study, p alone for none. "
+        "The last column is what may be claimed of the first.",
         ("arm", "against", "difference [simultaneous]", "corrected p", "p alone", "seeds", "groups", "claim"),
         tuple(rows),
         words=2,

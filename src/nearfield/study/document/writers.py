@@ -1,5 +1,7 @@
 """Writers of the document of a study: HTML, Markdown, PDF, separate figures."""
 
+import csv
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -7,7 +9,7 @@ from pathlib import Path
 
 from nearfield.core.errors import WorkError
 from nearfield.core.files import replacing, write_text
-from nearfield.study.document.content import Block, Content, Items, Paragraph, Part, Picture, Strong, Table
+from nearfield.study.document.content import Block, Content, Figure, Items, Paragraph, Part, Strong, Table
 from nearfield.study.document.figures import alone, for_page, for_print
 
 # The HTML page: one file that needs no network, for all screens, light and dark themes, and printing.
@@ -35,10 +37,10 @@ def html(content: Content) -> str:
 
 
 def markdown(content: Content) -> str:
-    """Returns title, question, abstract and short sections as GitHub Markdown, with links to the whole
+    """Returns title, question, answer and short sections as GitHub Markdown, with links to the whole
     document."""
-    lines = [f"# {_safe(content.question)}", "", f"*{_safe(content.title)}*", ""]
-    for block in content.abstract:
+    lines = [f"# {_safe(content.question)}", "", f"*{_safe(content.title)}*", "", "## The answer", ""]
+    for block in content.answer:
         lines += _block(block)
     for section in content.sections:
         if section.short:
@@ -49,11 +51,13 @@ def markdown(content: Content) -> str:
 
 
 def _block(block: Block) -> Iterator[str]:
-    """Yields the lines of a block; none for figures, which the short form omits."""
+    """Yields the lines of a block; a figure is a link to its file."""
     if isinstance(block, Paragraph):
         yield from ("".join(map(_part, block.parts)).strip(), "")
     elif isinstance(block, Table):
         yield from (*_table(block), "", _safe(block.caption), "")
+    elif isinstance(block, Figure):
+        yield from (f"![{_safe(block.caption)}](figures/{block.name}.svg)", "")
     elif isinstance(block, Items):
         yield from (*(f"- {''.join(map(_part, item))}" for item in block.items), "")
 
@@ -99,10 +103,10 @@ def pdf(content: Content) -> bytes:
     import typst
 
     plain = content.plain()
-    for section in plain["sections"]:
-        for block in section["blocks"]:
-            if block["kind"] == "picture":
-                block["svg"] = for_print(block["svg"])
+    sections = [section["blocks"] for section in plain["sections"]]
+    for block in [block for blocks in (plain["answer"], *sections) for block in blocks]:
+        if block["kind"] == "figure":
+            block["svg"] = for_print(block["svg"])
     try:
         made: bytes = typst.compile(
             str(TEMPLATE), format="pdf", ignore_system_fonts=True, sys_inputs={"content": json.dumps(plain)}
@@ -112,34 +116,54 @@ def pdf(content: Content) -> bytes:
     return made
 
 
-# Files for papers: each figure as SVG and PDF, and the verdicts as a LaTeX table.
+# Files for papers: each figure as SVG and PDF, each table as CSV and LaTeX.
 
 FIGURE = Path(__file__).parent / "templates" / "figure.typ"
-KINDS = (".svg", ".pdf", ".tex")
 
 
 def write_figures(content: Content, folder: Path) -> None:
-    """Writes the figures of `content` and the tables of its abstract to `folder`, and removes earlier
-    ones."""
+    """Writes the figures of `content` to `folder` as SVG and PDF, and removes earlier ones."""
     import typst
 
-    folder.mkdir(exist_ok=True)
-    pictures = [block for block in content.blocks() if isinstance(block, Picture)]
-    tables = [block for block in content.abstract if isinstance(block, Table)]
-    kept = {f"{each.name}{kind}" for each in pictures for kind in (".svg", ".pdf")}
-    kept |= {f"{each.name}.tex" for each in tables}
-    for path in folder.iterdir():
-        if path.suffix in KINDS and path.name not in kept:
-            path.unlink()
-    for each in pictures:
+    figures = [block for block in content.blocks() if isinstance(block, Figure)]
+    _clear(folder, {f"{each.name}{kind}" for each in figures for kind in (".svg", ".pdf")})
+    for each in figures:
         svg = alone(for_print(each.svg))
         write_text(folder / f"{each.name}.svg", svg)
         asked = {"svg": svg, "name": each.name, "alt": each.caption}
         made: bytes = typst.compile(str(FIGURE), format="pdf", ignore_system_fonts=True, sys_inputs=asked)
         with replacing(folder / f"{each.name}.pdf") as temporary:
             temporary.write_bytes(made)
+
+
+def write_tables(content: Content, folder: Path) -> None:
+    """Writes the tables of `content` to `folder` as CSV and LaTeX, and removes earlier ones."""
+    tables = [block for block in content.blocks() if isinstance(block, Table)]
+    _clear(folder, {f"{each.name}{kind}" for each in tables for kind in (".csv", ".tex")})
     for table in tables:
+        write_text(folder / f"{table.name}.csv", comma_separated(table))
         write_text(folder / f"{table.name}.tex", latex(table))
+
+
+def _clear(folder: Path, kept: set[str]) -> None:
+    """Makes the folder, and removes files of the kinds in `kept` that are not in it."""
+    folder.mkdir(exist_ok=True)
+    kinds = {Path(name).suffix for name in kept}
+    for path in folder.iterdir():
+        if path.suffix in kinds and path.name not in kept:
+            path.unlink()
+
+
+def comma_separated(table: Table) -> str:
+    """Returns the table as CSV: numbers with the minus sign of programs, empty cells where the table has a
+    dash."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.head)
+    for row in table.rows:
+        if row.style != "block":
+            writer.writerow("" if cell == "—" else cell.replace("−", "-") for cell in row.cells)
+    return text.getvalue()
 
 
 def latex(table: Table) -> str:
@@ -154,7 +178,10 @@ def latex(table: Table) -> str:
         "\\midrule",
     ]
     for row in table.rows:
-        cells = [f"\\textbf{{{tex(cell)}}}" if row.style == "marked" else tex(cell) for cell in row.cells]
+        cells = [
+            f"\\textbf{{{tex(cell)}}}" if row.style in ("marked", "block") else tex(cell)
+            for cell in row.cells
+        ]
         lines.append(" & ".join(cells) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", "\\end{table}", ""])
 
