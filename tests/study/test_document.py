@@ -609,7 +609,7 @@ def test_facts_of_a_former_version_get_the_arm_to_take_from_their_comparisons() 
     for key in ("candidates", "at_most_lost"):
         del former["conclusion"][key]
     read = facts_from_json(former)
-    assert replace(read, conclusion=replace(read.conclusion, at_most_lost=0.0025)) == FACTS
+    assert replace(read, conclusion=replace(read.conclusion, at_most_lost=0.0024)) == FACTS
     former["conclusion"] |= {"recommended": None, "recommended_because": "no arm is shown to be the best"}
     for verdict in former["conclusion"]["verdicts"]:
         verdict["word"] = "undecided" if verdict["word"] == "as_good" else verdict["word"]

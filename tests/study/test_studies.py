@@ -34,8 +34,7 @@ SETS = (
     "arabic-commands", "blood-cells", "esc10", "esc10-mix", "fsdd", "incompetech-tags", "long-recordings",
     "omniglot-small", "oneshots", "tag-formats",
 )  # fmt: skip
-KEPT = ("facts.json", "judge.svg", "study.md")
-SCORES = "scores.parquet"
+    """facts.json, the scores, the short form and two figures; `make documents` makes the rest."""
 MADE = {"synthetic:scenes?clips=60&table=clips"}
 
 
@@ -150,7 +149,7 @@ def test_the_overview_and_the_pictures_show_what_the_documents_say() -> None:
 
 
 def test_git_holds_of_a_document_what_cannot_be_made_of_its_facts() -> None:
-    """facts.json, the scores, the short form and one picture; `make documents` makes the rest."""
+    """facts.json, the scores, the short form and two figures; `make documents` makes the rest."""
     listed = subprocess.run(
         ["git", "ls-files", "docs/studies"], cwd=ROOT, capture_output=True, text=True, check=False
     )
