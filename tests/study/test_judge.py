@@ -340,3 +340,69 @@ def test_of_many_candidates_that_are_no_better_a_ledger_keeps_hardly_any(tmp_pat
     (tmp_path / "other.jsonl").write_text("no ledger\n")
     with pytest.raises(DataError, match="no ledger"):
         keep(judge(scores(0.7, 0.9)), tmp_path / "other.jsonl", "made")
+
+
+def test_groups_of_folds_are_judged_as_in_a_study_by_folds() -> None:
+    table = scores(0.5, 0.6, seeds=2, groups=20, apart=0.1)
+    folds = {group: number % 5 for number, group in enumerate(sorted(table["group"].unique()))}
+    table["part"] = table["group"].map(folds)
+    found = judge(table, fold="part")
+    arms = {
+        str(arm): own.pivot(index="seed", columns="group", values="score").to_numpy(np.float64)
+        for arm, own in table.groupby("arm")
+    }
+    columns = table.pivot_table(index="arm", columns="group", values="score").columns
+    asked = PlannedTest("score", 0.0, {}, folds=np.array([folds[group] for group in columns]))
+    (pair,) = conclude(asked, arms).comparisons
+    assert (found.difference, found.low, found.high) == pytest.approx(
+        (-pair.difference, -pair.high, -pair.low)
+    )
+    with pytest.raises(RequestError, match="2 seeds that all arms share; 3 are needed"):
+        judge(table.assign(part=0), fold="part")  # a single fold is no fold
+    with pytest.raises(RequestError, match="is in 2 folds"):
+        judge(table.assign(part=range(len(table))).assign(part=lambda each: each["part"] % 2), fold="part")
+
+
+def test_several_data_sets_are_judged_in_general_and_each() -> None:
+    sets = []
+    for number, gap in enumerate((0.1, 0.3, 0.2, 0.25)):
+        own = scores(0.5, 0.5 + gap, seeds=4, groups=12, apart=0.1, number=number)
+        sets.append(own.assign(dataset=f"set {number}"))
+    found = judge(pd.concat(sets))
+    assert (found.of, [each.of for each in found.others]) == ("in general", [f"on set {n}" for n in range(4)])
+    means = pd.concat(sets).groupby(["dataset", "arm"])["score"].mean().unstack()
+    gaps = means["b"] - means["a"]
+    half = stats.t.isf(0.05 / 2 / 2, 3) * stats.sem(gaps)  # half of the rate
+    assert (found.low, found.high) == pytest.approx((gaps.mean() - half, gaps.mean() + half))
+    alone = judge(sets[0].drop(columns="dataset"))
+    assert found.others[0].difference == pytest.approx(alone.difference)
+    assert found.others[0].high - found.others[0].low > alone.high - alone.low
+    with pytest.raises(RequestError, match="2 data sets; 3 are needed"):
+        judge(pd.concat(sets[:2]))
+    wide = means.reset_index()
+    assert judge(wide).groups == 4  # a score for each arm and set: the sets are the groups
+
+
+def test_several_measures_divide_the_error_rate() -> None:
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame(
+        {"arm": ["a", "b"] * 30, "group": np.repeat(np.arange(30), 2), "f1": rng.normal(size=60)}
+    ).assign(loss=lambda each: -2 * each["f1"])
+    found = judge(table, score=["f1", "loss"])
+    gaps = table["f1"].to_numpy()[1::2] - table["f1"].to_numpy()[::2]
+    half = stats.t.isf(0.05 / 2 / 2, 29) * stats.sem(gaps)
+    assert (found.of, found.others[0].of) == ("f1", "loss")
+    assert found.high - found.low == pytest.approx(2 * half)
+    assert found.others[0].difference == pytest.approx(-2 * found.difference)
+    long = table.melt(["arm", "group"], ["f1", "loss"], "measure", "score")
+    assert same(judge(long), found)
+
+
+def test_equal_arms_on_many_sets_are_rarely_said_to_differ_anywhere() -> None:
+    studies, false = 200, 0
+    for study in range(studies):
+        numbers = range(4 * study, 4 * study + 4)
+        sets = [scores(0.5, 0.5, seeds=3, groups=8, apart=0.1, number=n).assign(dataset=n) for n in numbers]
+        found = judge(pd.concat(sets))
+        false += any(each.verdict in ("better", "worse") for each in (found, *found.others))
+    assert false <= stats.binom.ppf(0.99, studies, 0.05)

@@ -24,7 +24,18 @@ def judge(
     group: Annotated[
         str | None, typer.Option(help="Column of test groups: recordings, speakers, items; none: group.")
     ] = None,
-    score: Annotated[str | None, typer.Option(help="Column of scores; none: score.")] = None,
+    score: Annotated[
+        list[str] | None, typer.Option(help="Column of scores; none: score. Several are several measures.")
+    ] = None,
+    fold: Annotated[
+        str | None, typer.Option(help="Column of the fold that each group was tested in; none: fold.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Column of data sets, a sample of such sets; none: dataset.")
+    ] = None,
+    measure: Annotated[
+        str | None, typer.Option(help="Column of measures, the first of which decides; none: measure.")
+    ] = None,
     candidate: Annotated[
         str | None, typer.Option(help="Arm to judge; none: the second of two, the recommended of several.")
     ] = None,
@@ -59,7 +70,10 @@ def judge(
         arm,
         seed,
         group,
-        score,
+        score or None,
+        fold=fold,
+        dataset=dataset,
+        measure=measure,
         candidate=candidate,
         against=against,
         meaningful=meaningful,
@@ -91,6 +105,8 @@ def _show(found: "Judgement") -> None:
         note = "may be the best" if arm in found.candidates and len(found.candidates) > 1 else ""
         table.add_row(arm, means_text(found, arm), note, style="bold" if arm == found.candidate else "")
     terminal().print(table)
-    say(found.answer)
+    say(f"{found.of}: {found.answer}" if found.of else found.answer)
+    for each in found.others:
+        say(f"{each.of}: {each.answer}")
     for note in found.notes:
         say(f"Note: {note}")

@@ -22,6 +22,7 @@ from nearfield.study.document.figures import draw_differences
 from nearfield.study.records import Comparison, Conclusion
 from nearfield.study.statistics.conclude import LEAST_SEEDS, PlannedTest, conclude
 from nearfield.study.statistics.family import FALSE_CLAIMS
+from nearfield.study.statistics.looks import ONE_LOOK
 from nearfield.study.statistics.planning import MOST_SEEDS, MOST_TIMES, WANTED_POWER, groups_to_decide
 from nearfield.study.statistics.two_way import Array
 from nearfield.training.plotting import MUTED, new_figure, quieten
@@ -35,7 +36,7 @@ LARGEST = 1e100
 """Largest size of a score."""
 MISSING = {"", "nan", "na", "n/a", "null", "none"}
 """Cells, in lower case, that are no score."""
-METADATA = {"", "id", "index", "fold", "split", "row", "number"}
+METADATA = {"", "id", "index", "split", "row", "number"}
 """Names of columns, in lower case, that are no arm of a wide table."""
 
 
@@ -50,11 +51,17 @@ class ScoreColumns:
     group: str | None = None
     """What was tested and is a sample of many: a recording, a speaker, a question, a data set."""
     score: str | None = None
+    fold: str | None = None
+    """The fold of each group in a cross-validation, if each group was tested in one fold only."""
+    dataset: str | None = None
+    """Data sets, if there are several: each is judged, and all together as a sample of such sets."""
+    measure: str | None = None
+    """Measures, if there are several: each is judged, at its part of the error rate."""
 
     def rename(self, frame: pd.DataFrame) -> pd.DataFrame:
         """The table with the usual names. Raises RequestError if a column that was named is missing."""
         frame = frame.rename(columns=str)
-        names = {"arm": self.arm, "seed": self.seed, "group": self.group, "score": self.score}
+        names = asdict(self)
         given = {name: usual for usual, name in names.items() if name is not None}
         for name, usual in given.items():
             if name not in frame:
@@ -77,16 +84,18 @@ class Scores:
     has_groups: bool
     notes: tuple[str, ...]
     """What was left out or averaged, a sentence each."""
+    folds: Ints | None = None
+    """The fold (groups,) of each group; None without folds."""
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, columns: ScoreColumns, is_paired: bool = True) -> "Scores":
-        """Reads the scores of a table, long or wide.
+    def of(cls, frame: pd.DataFrame, is_paired: bool = True) -> "Scores":
+        """Reads the scores of a table with the usual names of columns, long or wide.
 
         Raises RequestError if a column is missing or nothing can be compared; DataError for values that are
         not numbers.
         """
         notes = list[str]()
-        long = _long(columns.rename(frame), notes)
+        long = _long(frame, notes)
         has_seeds, has_groups = "seed" in long, "group" in long
         if not has_seeds and not has_groups:
             raise RequestError(
@@ -113,9 +122,11 @@ class Scores:
                 "repetitions, name their column as --seed; if they are different tests, as --group."
             )
         cube = np.stack([_square(cells.loc[arm, "mean"], long) for arm in arms])
-        cube = _complete(cube, notes)
-        _check_size(cube, has_seeds, has_groups)
-        return cls(arms, cube if has_seeds else cube.transpose(0, 2, 1), has_seeds, has_groups, tuple(notes))
+        cube, kept = _complete(cube, notes)
+        folds = _folds(long, kept) if "fold" in long and has_groups and has_seeds else None
+        _check_size(cube, has_seeds, has_groups, folds)
+        table = cube if has_seeds else cube.transpose(0, 2, 1)
+        return cls(arms, table, has_seeds, has_groups, tuple(notes), folds)
 
     @property
     def seeds(self) -> int:
@@ -182,7 +193,7 @@ def _long(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
                 f"score: {str(frame['score'].iloc[rows[0]])!r} (row {rows[0] + 2}) {words}. Correct it, or "
                 "leave the cell empty."
             )
-    keys = [name for name in ("arm", "seed", "group") if name in frame]
+    keys = [name for name in ("arm", "seed", "group", "fold") if name in frame]
     text = {name: frame[name].where(frame[name].notna(), "").astype(str).str.strip() for name in keys}
     found = frame.assign(score=scores, **text)
     for name in keys:
@@ -201,7 +212,7 @@ def _long(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
 
 def _melted(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """A wide table in long form. Raises RequestError if its arms are not clear."""
-    given = [name for name in ("seed", "group") if name in frame]
+    given = [name for name in ("seed", "group", "fold") if name in frame]
     arms = [name for name in frame.columns if name not in given and not len(_numbers(frame[name])[1])]
     if "score" in arms or len(arms) < 2:
         raise _missing(frame, "arm", "what is compared, such as a model or a setting")
@@ -244,27 +255,48 @@ def _square(cells: pd.Series, long: pd.DataFrame) -> Array:
     return np.asarray(cells.unstack().reindex(index=seeds, columns=groups).to_numpy(np.float64))
 
 
-def _complete(cube: Array, notes: list[str]) -> Array:
-    """The cube without the seeds and groups that lack a score; those that lack most go first."""
-    lost = {"seed": 0, "group": 0}
+def _complete(cube: Array, notes: list[str]) -> tuple[Array, Ints]:
+    """The cube without the seeds and groups that lack a score; those that lack most go first.
+
+    Also returns the places of the groups that are left.
+    """
+    lost, kept = {"seed": 0, "group": 0}, np.arange(cube.shape[2])
     while (gaps := np.isnan(cube)).any():
         by_seed, by_group = gaps.mean((0, 2)), gaps.mean((0, 1))
         if by_seed.max() >= by_group.max():
             cube, lost["seed"] = np.delete(cube, by_seed.argmax(), 1), lost["seed"] + 1
         else:
+            kept = np.delete(kept, by_group.argmax())
             cube, lost["group"] = np.delete(cube, by_group.argmax(), 2), lost["group"] + 1
     words = [count(number, name) for name, number in lost.items() if number]
     if words:
         notes.append(f"{enumerated(words)} left out, because not every arm has a score there.")
-    return cube
+    return cube, kept
 
 
-def _check_size(cube: Array, has_seeds: bool, has_groups: bool) -> None:
+def _folds(long: pd.DataFrame, kept: Ints) -> Ints | None:
+    """The fold of each group, from 0; None if there is only one.
+
+    Raises RequestError if a group was tested in several folds.
+    """
+    by_group = long.groupby("group", sort=False)["fold"]
+    several = by_group.nunique()
+    if (several > 1).any():
+        raise RequestError(
+            f"fold: the group {several.idxmax()!r} is in {several.max()} folds. Each group may be tested in "
+            "one fold only; for repeated cross-validations, give each repetition a seed (--seed)."
+        )
+    of_group = by_group.first().reindex(pd.unique(long["group"])[kept])
+    folds: Ints = pd.factorize(of_group)[0].astype(np.int64)
+    return folds if folds.max(initial=0) > 0 else None
+
+
+def _check_size(cube: Array, has_seeds: bool, has_groups: bool, folds: Ints | None) -> None:
     """Raises RequestError if too few seeds or groups are left to conclude anything."""
     _, seeds, groups = cube.shape
     if not groups or (not has_seeds and not seeds):
         raise RequestError("group: the arms share no group. Test all arms on the same groups.")
-    if has_seeds and seeds < LEAST_SEEDS:
+    if has_seeds and seeds * (1 if folds is None else len(np.unique(folds))) < LEAST_SEEDS:
         cure = "Repeat each training with more seeds"
         if not seeds:
             cure += ", or give --unpaired if the seeds of the arms differ"
@@ -310,7 +342,7 @@ class Judgement:
     """Groups in all that would."""
     means: dict[str, float]
     candidates: tuple[str, ...]
-    """Arms that are not shown to be worse than another."""
+    """Arms that may be the best."""
     seeds: int
     groups: int
     meaningful: float
@@ -320,6 +352,11 @@ class Judgement:
     """Whether the caller named the candidate (or there are two arms); otherwise the scores chose it."""
     conclusion: Conclusion
     """All comparisons; with `lower_is_better`, of the negated scores."""
+    of: str = ""
+    """What was judged, if the table has several measures or data sets: "F1 on esc10"."""
+    others: tuple["Judgement", ...] = ()
+    """The judgements on further measures and on each data set, of the same candidate. All together make a
+    false claim with a probability of at most 5 %."""
 
     @property
     def answer(self) -> str:
@@ -336,8 +373,11 @@ def judge(
     arm: str | None = None,
     seed: str | None = None,
     group: str | None = None,
-    score: str | None = None,
+    score: str | Sequence[str] | None = None,
     *,
+    fold: str | None = None,
+    dataset: str | None = None,
+    measure: str | None = None,
     candidate: str | None = None,
     against: str | None = None,
     meaningful: float = 0.0,
@@ -355,7 +395,16 @@ def judge(
         Long (a row for each score, with the columns below) or wide (a column for each arm).
     arm, seed, group, score : str, optional
         Names of columns; default: these words. Without seeds, the claim is about these trained models on
-        other groups; without groups, about other trainings on this test set.
+        other groups; without groups, about other trainings on this test set. Several scores are several
+        measures.
+    fold : str, optional
+        Column of the fold in which each group was tested, by trainings that never saw it.
+    dataset : str, optional
+        Column of data sets. The judgement is then about such sets in general, at half of the error rate, and
+        `others` has the judgement on each of them.
+    measure : str, optional
+        Column of measures. The judgement is then about the first; `others` has those on the others. All have
+        an equal part of the error rate.
     candidate : str, optional
         The arm to judge; default: the second of two, the recommended of several.
     against : str, optional
@@ -391,12 +440,71 @@ def judge(
     frame = table if isinstance(table, pd.DataFrame) else read(Path(table))
     if not (math.isfinite(meaningful) and meaningful >= 0):
         raise RequestError(f"meaningful must be 0 or more. Given: {meaningful:g}.")
-    scores = Scores.of(frame, ScoreColumns(arm, seed, group, score), is_paired)
+    scores = [score] if isinstance(score, str | None) else list(score)
+    found: list[Judgement] = []
+    columns = ScoreColumns(arm, seed, group, None, fold, dataset, measure)
+    for of, part, share in _parts(frame, columns, scores):
+        asked = Scores.of(part, is_paired)
+        chosen = candidate or (found[0].candidate if found else None)
+        one = _judged(asked, chosen, against, meaningful, lower_is_better, share)
+        found.append(replace(one, of=of, is_named=candidate is not None or len(asked.arms) == 2))
+    return replace(found[0], others=tuple(found[1:]))
+
+
+def _parts(
+    frame: pd.DataFrame, columns: ScoreColumns, scores: Sequence[str | None]
+) -> Iterator[tuple[str, pd.DataFrame, float]]:
+    """What is judged: its name, its rows with the usual names of columns, and its part of the error rate."""
+    measured: list[tuple[str, pd.DataFrame]] = []
+    for name in scores:
+        others = [each for each in scores if each not in (name, None)]
+        own = replace(columns, score=name).rename(frame.drop(columns=others, errors="ignore"))
+        if "measure" in own and "measure" not in (columns.arm, columns.group):
+            parts = own.groupby("measure", sort=False, observed=True)
+            measured += [(str(each), part.drop(columns="measure")) for each, part in parts]
+        else:
+            measured.append((name if name and len(scores) > 1 else "", own))
+    for name, own in measured:
+        share = 1 / len(measured)
+        if "dataset" not in own:
+            yield name, own, share
+            continue
+        if "seed" not in own and "group" not in own:  # a score for each arm and data set
+            yield name, own.rename(columns={"dataset": "group"}), share
+            continue
+        sets = [(str(each), part) for each, part in own.groupby("dataset", sort=False, observed=True)]
+        if len(sets) < LEAST_SEEDS:
+            raise RequestError(
+                f"dataset: {count(len(sets), 'data set')}; {LEAST_SEEDS} are needed to judge in general. "
+                "Judge each by itself, or add data sets."
+            )
+        yield f"{name} in general".strip(), _averaged(own), share / 2
+        for each, part in sets:
+            yield f"{name} on {each}".strip(), part.drop(columns="dataset"), share / 2 / len(sets)
+
+
+def _averaged(frame: pd.DataFrame) -> pd.DataFrame:
+    """The mean of each arm on each data set, as its repetitions."""
+    long = _long(frame.rename(columns={"dataset": "seed", "seed": "_seed"}), [])
+    means: pd.DataFrame = long.groupby(["arm", "seed"], sort=False)["score"].mean().reset_index()
+    return means
+
+
+def _judged(
+    scores: Scores,
+    candidate: str | None,
+    against: str | None,
+    meaningful: float,
+    lower_is_better: bool,
+    share: float,
+) -> Judgement:
+    """The judgement on one table, at a share of the error rate."""
     for option, name in (("candidate", candidate), ("against", against)):
         if name is not None and name not in scores.arms:
             raise RequestError(f"{option}: there is no arm {name!r}. {choose(name, scores.arms)}")
     sign = -1.0 if lower_is_better else 1.0
-    asked = PlannedTest(score or "score", meaningful, {})
+    look = replace(ONE_LOOK, share=share, after=share)
+    asked = PlannedTest("score", meaningful, {}, look=look, folds=scores.folds)
     found = conclude(asked, {name: sign * rows for name, rows in zip(scores.arms, scores.table, strict=True)})
     chosen = candidate or _usual(scores.arms, found, against)
     if chosen == against:
@@ -408,7 +516,7 @@ def judge(
     more_groups = None
     if is_open and scores.has_groups:
         more_groups = groups_to_decide(
-            comparison, len(scores.arms), meaningful, FALSE_CLAIMS, scores.has_seeds
+            comparison, len(scores.arms), meaningful, FALSE_CLAIMS * share, scores.has_seeds
         )
     return Judgement(
         candidate=chosen,
@@ -467,7 +575,7 @@ def _verdict(rows: Sequence[Comparison], meaningful: float) -> tuple[Comparison,
     nearest = min(rows, key=lambda each: each.low)
     if all(each.claim == "better" for each in rows):
         return nearest, "better"
-    if all(each.low > -meaningful for each in rows):
+    if all((each.low if each.least is None else each.least) > -meaningful for each in rows):
         return nearest, "equal"
     return nearest, "undecided"
 
@@ -569,6 +677,7 @@ def _document(found: Judgement) -> Iterator[str]:
     for arm in found.means:
         name = " ".join(html.escape(arm, quote=False).replace("|", "\\|").split())
         yield f"| {name} | {means_text(found, arm)} |"
+    yield from (f"- {each.of}: {each.answer}" for each in found.others)
     yield from ("", "![Differences with simultaneous 95 % intervals](differences.svg)", "")
     yield from (f"- {note}" for note in found.notes)
     yield (
