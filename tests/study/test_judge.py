@@ -379,8 +379,8 @@ def test_several_data_sets_are_judged_in_general_and_each() -> None:
     assert found.others[0].high - found.others[0].low > alone.high - alone.low
     with pytest.raises(RequestError, match="2 data sets; 3 are needed"):
         judge(pd.concat(sets[:2]))
-    wide = means.reset_index()
-    assert judge(wide).groups == 4  # a score for each arm and set: the sets are the groups
+    wide = pd.concat([means.reset_index(), pd.DataFrame({"dataset": ["more"], "a": [0.5], "b": [0.7]})])
+    assert judge(wide).groups == 5  # a score for each arm and set: the sets are the groups
 
 
 def test_several_measures_divide_the_error_rate() -> None:
