@@ -1,6 +1,6 @@
 """Which metric judges best: the standard errors that each makes of a real difference, and its false claims.
 
-    python benchmarks/judges.py [--data ../shared/data/esc10] [--equal 48] [--planted 12] [--out FILE]
+    python benchmarks/judges.py [--data ../shared/data/esc10] [--equal 80] [--planted 20] [--out FILE]
     python benchmarks/judges.py STUDY ...        # of the runs of finished studies; trains nothing
 
 Without studies, trains tiny encoders (those of `equal_arms.py`) that differ by the seed only, and others with
@@ -59,8 +59,8 @@ def main() -> None:
     default = os.environ.get("NEARFIELD_TEST_DATA", str(ROOT.parent / "shared" / "data"))
     parser.add_argument("studies", nargs="*", type=Path, metavar="STUDY", help="Folders of finished studies.")
     parser.add_argument("--data", type=Path, default=Path(default) / "esc10")
-    parser.add_argument("--equal", type=int, default=48, help="Trainings that differ by the seed only.")
-    parser.add_argument("--planted", type=int, default=12, help="Trainings of each planted difference.")
+    parser.add_argument("--equal", type=int, default=80, help="Trainings that differ by the seed only.")
+    parser.add_argument("--planted", type=int, default=20, help="Trainings of each planted difference.")
     parser.add_argument("--out", type=Path, help="File for the table; by default it is printed.")
     given = parser.parse_args()
     if given.studies:
