@@ -1,4 +1,4 @@
-"""Takes finished studies into docs/studies, and writes what became of the conclusions of their sources.
+"""Takes finished studies into docs/studies, and writes what became of the sources' conclusions and questions.
 
     python docs/studies.py STUDY_FOLDER...
 
@@ -9,6 +9,7 @@ Chromium).
 """
 
 import json
+import re
 import shlex
 import shutil
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from nearfield.study.claims import digits, label, plain, source_pairs, source_verdict
 from nearfield.study.document import facts_from_json
+from nearfield.study.document.answer import closing
 from nearfield.study.document.figures import alone, for_print, judge_figure
 from nearfield.study.records import StudyFacts
 
@@ -49,6 +51,16 @@ study.md.
 """
 
 
+WHAT_HOLDS = """# What holds
+
+One paragraph for each conclusion of the source documents, and for each question that they left open: what to
+do, with intervals that hold together in 95 of 100 studies, and where the numbers are. The studies are smaller
+than the sources' own, on other sounds ([what became of the conclusions](studies/README.md) says how);
+conclusions are about these. Written by `python docs/studies.py` from the facts of each study.
+"""
+QUESTION = re.compile(r"\| (?P<id>Q\d+) \| (?P<question>[^|]+) \|")
+
+
 def main(folders: list[str]) -> None:
     """Copies and writes."""
     for folder in map(Path, folders):
@@ -60,6 +72,7 @@ def main(folders: list[str]) -> None:
     for place, facts in found:
         (place / "judge.svg").write_text(picture(facts), encoding="utf-8")
     (HERE / "README.md").write_text(overview(found), encoding="utf-8")
+    (HERE.parent / "what_holds.md").write_text(what_holds(found), encoding="utf-8")
     page = HERE / "margin_sensitivity" / "study.html"
     if page.is_file():
         _screenshot(page, HERE.parent / "study.png")
@@ -77,6 +90,44 @@ def overview(found: list[tuple[Path, StudyFacts]]) -> str:
     """README.md: a row a source, and of each study its picture and the command that makes it again."""
     rows = [_row(place, facts) for place, facts in found if facts.source]
     return "\n".join([HEAD + "\n".join(rows), *(_shown(*each) for each in found)]) + "\n"
+
+
+def what_holds(found: list[tuple[Path, StudyFacts]]) -> str:
+    """what_holds.md: a paragraph for each conclusion of a source and for each open question."""
+    sources = [(place, facts) for place, facts in found if facts.source]
+    verdicts = [source_verdict(facts) if source_pairs(facts) else "no comparison" for _, facts in sources]
+    settled = [word for word in verdicts if word in ("supported", "not supported", "not of that size")]
+    answered = {place.name[:3]: (place, facts) for place, facts in found if not facts.source}
+    rows = [QUESTION.match(line) for line in (HERE.parent / "questions.md").read_text("utf-8").splitlines()]
+    questions = {row["id"]: row["question"] for row in rows if row}
+    lines = [
+        WHAT_HOLDS,
+        f"Of {len(sources)} conclusions of the sources, {len(settled)} are decided or bounded below the size "
+        f"that the source found; {verdicts.count('not decided')} are open, and "
+        f"{verdicts.count('no comparison')} do not compare arms. Of {len(questions)} open questions, "
+        f"{len(answered)} have been studied.",
+        "",
+        "## The sources' conclusions",
+    ]
+    for (place, facts), verdict in zip(sources, verdicts, strict=True):
+        assert facts.source is not None
+        told = f"*{facts.source.question}* The source: {facts.source.concluded} **Here: {verdict}.**"
+        lines += ["", f"**{facts.source.study}.** {told} {_sentences(place, facts)}"]
+    lines += ["", "## The questions that the sources left open"]
+    for name, question in questions.items():
+        place_and_facts = answered.get(f"Q{int(name[1:]):02}")
+        if place_and_facts:
+            place, facts = place_and_facts
+            told = _sentences(place, facts)
+        else:
+            told = "Not studied yet: [how to](questions.md)."
+        lines += ["", f"**{name}.** *{question}* {told}"]
+    return "\n".join(lines) + "\n"
+
+
+def _sentences(place: Path, facts: StudyFacts) -> str:
+    """The answer of a study on one line, with a link to its numbers."""
+    return f"{' '.join(closing(facts).split())} [Numbers](studies/{place.name}/study.md)."
 
 
 def picture(facts: StudyFacts) -> str:

@@ -145,6 +145,7 @@ def test_the_overview_and_the_pictures_show_what_the_documents_say() -> None:
     found = module.documents()
     written = (ROOT / "docs/studies/README.md").read_text(encoding="utf-8")
     assert written == module.overview(found)
+    assert (ROOT / "docs/what_holds.md").read_text(encoding="utf-8") == module.what_holds(found)
     for place, facts in found:
         assert (place / "judge.svg").read_text(encoding="utf-8") == module.picture(facts), place.name
 
