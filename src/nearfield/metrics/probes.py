@@ -233,8 +233,8 @@ def _newton_direction(problem: _Problem, gradient: Floats, probabilities: Floats
 # clips count as wrong.
 #
 # Predictions and probabilities have a C each. The C with the best macro F1 is often one whose classifier is
-# too sure of itself, and jumps from one training to the next; log-loss and Brier score show little else
-# (`benchmarks/judges.py`). So they grade the probabilities of the C with the best log-loss on val.
+# too sure of itself, and jumps from one training to the next; log-loss and Brier score show little else. So
+# they grade the probabilities of the C with the best log-loss on val.
 
 STRENGTHS = tuple(10.0**power for power in range(-4, 3))
 """The grid of C, from the strongest to the weakest regularization."""
