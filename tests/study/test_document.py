@@ -623,6 +623,7 @@ def test_no_sentence_stands_twice_and_prose_has_no_p_and_no_keys(kind: str) -> N
     text = document(VARIANTS[kind], INTRODUCTIONS).own_text()
     sentences = [each for line in text.split("\n") for each in re.split(r"(?<=[.!?]) ", line) if each]
     assert {each for each in sentences if len(each) > 20 and sentences.count(each) > 1} == set()
+    assert all(block.caption for block in document(VARIANTS[kind], {}).blocks() if hasattr(block, "caption"))
     assert not re.search(r"\bp [=<]|\b(?:probe|retrieval\w*|geometry|clusters)/", text)
 
 

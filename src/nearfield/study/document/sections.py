@@ -86,7 +86,7 @@ def _once(content: Content) -> Content:
         sentences = re.split(r"(?<=\.) (?=[A-Z])", block.caption)
         kept = " ".join(each for each in sentences if each not in before)
         before.update(sentences)
-        return replace(block, caption=kept)
+        return replace(block, caption=kept or "Continued.")
 
     answer = tuple(map(new, content.answer))
     sections = (replace(each, blocks=tuple(map(new, each.blocks))) for each in content.sections)
