@@ -31,6 +31,7 @@ from nearfield.study.engines.local import LocalSettings
 from nearfield.study.facts import Gathered
 from nearfield.study.journal import Journal
 from nearfield.study.run import Study
+from nearfield.study.statistics.looks import Look
 from nearfield.training.evaluate_run import evaluate_run
 from nearfield.training.prepare import Request
 from nearfield.training.recipe import Recipe
@@ -101,7 +102,7 @@ def main() -> None:
 def gains(study: Study) -> Iterator[str]:
     """What the arms reached and gained, by the judge and by the further measures."""
     outcomes = Journal(study.folder / "journal.jsonl").outcomes()
-    found = Gathered(study.plan, study.folder, outcomes, study.plan.seeds.take(study.plan.seeds.at_least))
+    found = Gathered(study.plan, study.folder, outcomes, [Look(study.plan.seeds.at_least)], {})
     arms = [arm.id for arm in study.plan.arms]
     for measure in (study.plan.judge, *study.plan.measures):
         conclusion = found.conclusion(measure)

@@ -41,7 +41,7 @@ def is_published(name: str) -> bool:
     if not path.is_file():
         return False
     plain = json.loads(path.read_text(encoding="utf-8"))
-    return bool(plain["plan_hash"] == Plan.load(name).hash and plain.get("look"))
+    return bool(plain["plan_hash"] == Plan.load(name).hash and plain.get("looks"))
 
 
 def run(name: str, data: str, work: Path, end: float) -> bool:

@@ -22,8 +22,11 @@ from nearfield.study.engines.engine import failed, task_folder
 from nearfield.study.forecast import Sizes, forecast, parts_of
 from nearfield.study.journal import Journal
 from nearfield.study.plan import Plan
-from nearfield.study.records import Outcome, StudyFacts, Task
+from nearfield.study.records import BASELINES, Outcome, StudyFacts, Task
 from nearfield.study.run import Standing, Study
+from nearfield.study.score_table import read_scores
+from nearfield.study.statistics.conclude import PlannedTest, conclude
+from nearfield.study.statistics.looks import Look
 from tests.study import trainings
 
 KILLS = int(os.environ.get("NEARFIELD_KILLS", "4"))
@@ -288,6 +291,58 @@ def test_seeds_are_added_until_it_is_decided(
     facts = open_ended.run(Pretends(open_ended, 0.0))  # type: ignore[arg-type]
     assert facts.seeds == tuple(range(8))
     assert {verdict.word for verdict in facts.conclusion.verdicts} == {"undecided"}
+
+
+class Races(Pretends):
+    """Three arms, of which one is far below and two are equal; runs are those of the first arm."""
+
+    def run(self, work: Any, tasks: Any, done: Any, callback: Any) -> None:
+        whole = self.study.folder.parent / "whole"
+        self.given += tasks
+        for task in tasks:
+            arm = task.arm if task.arm == BASELINES else "margin-0.3"
+            source = task_folder(whole, Task(arm, task.seed % 3))
+            target = task_folder(work.folder, task)
+            shutil.copytree(source, target, dirs_exist_ok=True)
+            clips = target / "clips.parquet"
+            if clips.is_file():
+                table = pd.read_parquet(clips)
+                margin = round(10 * float(task.arm.rpartition("-")[2]))
+                noise = 0.01 * ((task.seed * 7 + margin) % 5 - 2)
+                table["probe/accuracy"] = 0.5 - 0.4 * (task.arm == "margin-0.9") + noise
+                rewrite(clips, table)
+            done(Outcome(task, "done"))
+
+
+def test_an_arm_that_is_worse_is_trained_no_further_and_stays_in_the_family(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    seeds = "seeds={at_least: 5, at_most: 8, until: decided}"
+    study = begin(place, place / "race", seeds, "vary={loss.margin: [0.3, 0.6, 0.9]}", "meaningful=0.0001")
+    engine = Races(study, 0.0)
+    facts = study.run(engine)  # type: ignore[arg-type]
+    trained = {arm: sum(task.arm == arm for task in engine.given) for arm in ("margin-0.3", "margin-0.9")}
+    assert trained == {"margin-0.3": 8, "margin-0.9": 5}
+    assert {arm.arm.id: len(arm.runs) for arm in facts.arms} == {
+        "margin-0.3": 8, "margin-0.6": 8, "margin-0.9": 5,
+    }  # fmt: skip
+    words = {verdict.arm: verdict.word for verdict in facts.conclusion.verdicts}
+    assert words == {"margin-0.3": "undecided", "margin-0.6": "undecided", "margin-0.9": "worse"}
+    assert "1 arm shown to be worse at an earlier look was trained no further" in facts.conclusion.procedure
+    assert Study.load(study.folder).report() == facts
+    assert write_again(study.folder).conclusion == facts.conclusion
+    # The pair that is left is compared as one of three: its interval is wider than that of two arms alone.
+    (pair,) = (
+        each for each in facts.conclusion.comparisons if {each.one, each.other} <= {*words} - {"margin-0.9"}
+    )
+    tables = read_scores(study.folder)["probe/accuracy"].arms
+    alone = {arm: tables[arm] for arm in ("margin-0.3", "margin-0.6")}
+    look = Look(*facts.looks[-1])
+    baselines = read_scores(study.folder)["probe/accuracy"].baselines
+    narrow = conclude(PlannedTest("probe/accuracy", 0.0001, {}, look=look), alone, {}, baselines).comparisons[
+        0
+    ]
+    assert pair.high - pair.low > narrow.high - narrow.low
 
 
 def test_a_failed_training_stands_in_the_document(

@@ -14,7 +14,8 @@ from scipy.special import expit, logit
 from sklearn.metrics import f1_score
 
 from nearfield.core.errors import RequestError
-from nearfield.study.records import Comparison, Estimate
+from nearfield.study.records import Comparison, Estimate, RunFacts
+from nearfield.study.score_table import Asked, Scores, conclusion_of
 from nearfield.study.scores import macro_f1_by_group, mean_by_group
 from nearfield.study.statistics.conclude import PlannedTest, conclude, estimate, verdicts
 from nearfield.study.statistics.family import FOR_ARMS, Bound, all_pairs
@@ -535,6 +536,19 @@ def test_all_looks_together_claim_few_false_things(looks: tuple[int, ...], count
         claimed |= (np.abs(own.mean) > limits).any(-1)
     assert claimed.mean() <= 0.05 + 2 * (0.05 * 0.95 / studies) ** 0.5
     assert sum(shares(looks, count)) > 1 - KEPT  # more than without the dependence of the looks
+
+
+def test_equal_arms_that_race_are_rarely_told_apart() -> None:
+    """Arms that a look shows to be worse leave the race: of equal arms, few studies lose any."""
+    rng, studies, false, looks = np.random.default_rng(9), 250, 0, planned((3, 5, 8), arms=4)
+    runs = {name: [RunFacts(name, seed, "done", "", {}, {}, ()) for seed in range(8)] for name in "abcd"}
+    asked = Asked("probe/accuracy", 0.0001, {}, looks, None, runs)
+    for _ in range(studies):
+        tables = rng.normal(0, 0.1, (4, 8, 1)) + rng.normal(0, 0.1, (4, 8, 12)) + rng.normal(0, 0.2, 12)
+        found = conclusion_of(asked, Scores(dict(zip("abcd", tables, strict=True)), {}, None))
+        false += any(each.claim in ("better", "worse") for each in found.comparisons)
+        assert [verdict.arm for verdict in found.verdicts] == list("abcd")
+    assert false <= stats.binom.ppf(0.99, studies, 0.05)
 
 
 def test_before_the_planned_look_nothing_is_claimed() -> None:

@@ -125,7 +125,7 @@ def test_documents_are_those_of_the_study_files() -> None:
     """
     stale = set()
     for place, facts in _documents().documents():
-        if facts.look is None:
+        if not facts.looks:
             continue
         words = shlex.split(facts.command)
         changes = [words[at + 1] for at, word in enumerate(words) if word == "--set"]
@@ -160,7 +160,7 @@ def test_git_holds_of_a_document_what_cannot_be_made_of_its_facts() -> None:
     places = [place.name for place, _ in _documents().documents()]
     kept = {f"docs/studies/{place}/{name}" for place in places for name in KEPT}
     scores = {
-        f"docs/studies/{place.name}/{SCORES}" for place, facts in _documents().documents() if facts.look
+        f"docs/studies/{place.name}/{SCORES}" for place, facts in _documents().documents() if facts.looks
     }
     assert set(listed.stdout.split()) == kept | scores | {"docs/studies/README.md"}
 

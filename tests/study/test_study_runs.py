@@ -22,7 +22,7 @@ from nearfield.study.plan import Plan
 from nearfield.study.records import StudyFacts, Task
 from nearfield.study.run import Study
 from nearfield.study.scores import told_by
-from nearfield.study.statistics.looks import ONE_LOOK
+from nearfield.study.statistics.looks import Look
 from nearfield.training.events import ignore
 from nearfield.training.recipe import flat
 from tests.study import imitations
@@ -108,7 +108,7 @@ def run(path: Path, data: str, out: Path, usual: list[str]) -> StudyFacts:
     work = StudyWork(plan.plain(), data, out, "cpu")
     tasks = [Task(arm.id, 0) for arm in (*plan.before, *plan.arms)]
     outcomes = {task: outcome_of(attempt(PERFORM, work, task, ignore)) for task in tasks}
-    facts, _ = gather(plan, out, outcomes, plan.seeds.take(1), ONE_LOOK, (), "")
+    facts, _ = gather(plan, out, outcomes, [Look(1)], (), "")
     assert [arm.arm.id for arm in facts.arms] == [arm.id for arm in plan.arms]
     check(facts)
     return facts

@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from functools import cache, cached_property
 from pathlib import Path
 from statistics import fmean
@@ -37,9 +37,9 @@ from nearfield.study.records import (
     TagFacts,
     Task,
 )
-from nearfield.study.score_table import Scores, conclusion_of, estimates_of, ordered_values
+from nearfield.study.score_table import Asked, Scores, conclusion_of, estimates_of, ordered_values
 from nearfield.study.scores import fold_of_groups, round_of, table, tag_facts, told_by
-from nearfield.study.statistics.looks import ONE_LOOK, Look
+from nearfield.study.statistics.looks import Look
 from nearfield.study.statistics.two_way import Array
 from nearfield.training.evaluate_run import read_clips
 from nearfield.training.recipe import Recipe
@@ -84,6 +84,8 @@ def introductions_of(varied: Iterable[str], arms: Sequence[Recipe]) -> dict[str,
 
 # The numbers of the document.
 
+MOST = 10**9
+"""More seeds than any study has."""
 SEEDED = "random_encoder"
 """The baseline that depends on the seed; the others do not."""
 POINTS = 200
@@ -111,20 +113,28 @@ class Gathered:
     """The results of the runs of some seeds, each read once."""
 
     def __init__(
-        self, plan: Plan, folder: Path, outcomes: Mapping[Task, Outcome], seeds: Sequence[int]
+        self,
+        plan: Plan,
+        folder: Path,
+        outcomes: Mapping[Task, Outcome],
+        looks: Sequence[Look],
+        dropped: Mapping[str, int],
     ) -> None:
-        self.plan, self.folder, self.seeds = plan, folder, tuple(seeds)
+        self.plan, self.folder, self.looks, self.dropped = plan, folder, looks, dropped
+        self.seeds = plan.seeds.take(looks[-1].seeds)
         self.outcomes = outcomes
         self._scored: dict[Path, pd.DataFrame] = {}
         self._tables: dict[str, Scores] = {}
         self.arms = {arm.id: self._arm(arm) for arm in plan.arms}
 
-    def conclusion(self, measure: str, look: Look = ONE_LOOK) -> Conclusion:
-        """The statistical conclusion on one metric."""
+    def conclusion(self, measure: str = "") -> Conclusion:
+        """The statistical conclusion on a metric, by default the judge."""
+        measure = measure or self.plan.judge
         plan, costs = self.plan, {arm: float(self._weights(arm)) for arm in self.arms}
         runs = {arm: [run for _, _, run in each] for arm, each in self.arms.items()}
         values = ordered_values(plan.varied, plan.arms)
-        return conclusion_of(measure, plan.meaningful, costs, look, values, self.scores_of(measure), runs)
+        asked = Asked(measure, plan.meaningful, costs, self.looks, values, runs)
+        return conclusion_of(asked, self.scores_of(measure))
 
     def scores(self) -> dict[str, Scores]:
         """The scores of the judge and of the further metrics, as far as they are known."""
@@ -226,7 +236,7 @@ class Gathered:
 
     def _arm(self, arm: Arm) -> list[tuple[Path, dict[str, Any], RunFacts]]:
         found = []
-        for seed in self.seeds:
+        for seed in self.plan.seeds.take(min(self.looks[-1].seeds, self.dropped.get(arm.id, MOST))):
             task = Task(arm.id, seed)
             place, result = task_folder(self.folder, task), self._result(task)
             outcome = self.outcomes.get(task)
@@ -339,17 +349,20 @@ def gather(
     plan: Plan,
     folder: Path,
     outcomes: Mapping[Task, Outcome],
-    seeds: Sequence[int],
-    look: Look,
+    looks: Sequence[Look],
     deviations: Sequence[str],
     command: str,
+    dropped: Mapping[str, int] | None = None,
 ) -> tuple[StudyFacts, dict[str, Scores]]:
-    """All numbers of a study's document, and the scores that they rest on, from the finished runs."""
-    found = Gathered(plan, folder, outcomes, seeds)
-    return _facts(found, look, deviations, command), found.scores()
+    """All numbers of a study's document, and the scores that they rest on, from the finished runs.
+
+    The last of the looks concludes. `dropped` says after how many seeds an arm was trained no further.
+    """
+    found = Gathered(plan, folder, outcomes, looks, dropped or {})
+    return _facts(found, deviations, command), found.scores()
 
 
-def _facts(found: "Gathered", look: Look, deviations: Sequence[str], command: str) -> StudyFacts:
+def _facts(found: "Gathered", deviations: Sequence[str], command: str) -> StudyFacts:
     plan, seeds = found.plan, found.seeds
     environment = found.environment()
     return StudyFacts(
@@ -364,7 +377,7 @@ def _facts(found: "Gathered", look: Look, deviations: Sequence[str], command: st
         held=plan.held,
         recipe=plan.recipe.plain(),
         arms=tuple(found.arm_facts(arm) for arm in plan.arms),
-        conclusion=found.conclusion(plan.judge, look),
+        conclusion=found.conclusion(),
         baselines=found.baselines(),
         data=_data_card(environment.get("data", {}), found.clips, found.fold_splits()),
         environment={**environment.get("versions", {}), **_machine(environment.get("machine", {}))},
@@ -377,7 +390,7 @@ def _facts(found: "Gathered", look: Look, deviations: Sequence[str], command: st
         speeds=found.speeds(),
         tags=found.tags(),
         folds=plan.seeds.folds,
-        look=(look.seeds, look.share, look.spent, look.after),
+        looks=tuple(astuple(look) for look in found.looks),
     )
 
 

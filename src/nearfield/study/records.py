@@ -371,6 +371,6 @@ class StudyFacts:
     """One entry per tag, if the judge is an area under a curve over tags."""
     folds: int = 1
     """Number of folds; 1: the splits of the collection."""
-    look: tuple[int, float, float, float] | None = None
-    """The look that concludes: the fields of `statistics.looks.Look`; None in facts of version
-    0.1.0."""
+    looks: tuple[tuple[int, float, float, float], ...] = ()
+    """The looks up to the one that concludes, each with the fields of `statistics.looks.Look`; empty in facts
+    of version 0.1.0."""

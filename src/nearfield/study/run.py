@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from nearfield.study.engines.local import LocalSettings
 from nearfield.study.facts import Gathered, gather, introductions_of
 from nearfield.study.journal import Journal
 from nearfield.study.plan import SMALL, Plan
-from nearfield.study.records import BASELINES, Outcome, StudyFacts, Task
+from nearfield.study.records import BASELINES, Outcome, StudyFacts, Task, Verdict
 from nearfield.study.score_table import write_scores
 from nearfield.study.search import Told, TrialSearch, chosen, explore
 from nearfield.study.statistics.looks import Look, planned
@@ -167,10 +167,12 @@ class Study:
                 explore(self.plan, self.folder, journal.outcomes, train)
             plan = self._compared_plan(journal.outcomes())
             assert plan is not None
-            for look in planned(plan.seeds.looks(), _taken(journal), len(plan.arms)):
+            looks = planned(plan.seeds.looks(), _taken(journal), len(plan.arms))
+            for place, look in enumerate(looks):
                 ended = journal.outcomes()
-                train(plan, [task for task in _tasks(plan, look.seeds) if task not in ended])
-                if self._is_decided(plan, journal.outcomes(), look):
+                dropped = self._dropped(plan, ended, looks[:place])
+                train(plan, [task for task in _tasks(plan, look.seeds, dropped) if task not in ended])
+                if self._is_decided(plan, journal.outcomes(), looks[: place + 1]):
                     break
         return self.report()
 
@@ -188,7 +190,8 @@ class Study:
             raise RequestError(
                 f"{self.folder}: no seed is finished for every arm yet. Continue with: {self.command}"
             )
-        look = self._stopped_at(plan, finished, journal)
+        looks, finished = self._stopped_at(plan, journal)
+        look = looks[-1]
         deviations = self._deviations(journal)
         if finished < (first := plan.seeds.looks()[0]):
             deviations.append(f"{finished} of {first} planned seeds are finished.")
@@ -198,8 +201,8 @@ class Study:
                 f"{finished} seeds are finished, and the study is concluded from {look.seeds}: its error "
                 "rate was spent when these were looked at. To conclude from more, plan another study."
             )
-        seeds = plan.seeds.take(look.seeds)
-        facts, scores = gather(plan, self.folder, outcomes, seeds, look, deviations, self.command)
+        dropped = self._dropped(plan, outcomes, looks[:-1])
+        facts, scores = gather(plan, self.folder, outcomes, looks, deviations, self.command, dropped)
         frozen: str = _plans(self.folder)[0]["plan"]["hash"]
         facts = replace(facts, plan_hash=frozen, search=self._search_table(outcomes))
         if batches := {entry["held"] for entry in journal.entries("batch")}:
@@ -278,22 +281,48 @@ class Study:
             return {}
         return TrialSearch(self.plan.search, self.plan.recipe).table(self._scored_trials(outcomes))
 
-    def _is_decided(self, plan: Plan, outcomes: dict[Task, Outcome], look: Look) -> bool:
+    def _is_decided(self, plan: Plan, outcomes: dict[Task, Outcome], looks: Sequence[Look]) -> bool:
+        """Whether the last of the looks decides about every arm, in a study that ends then."""
         if not plan.seeds.until_decided:
             return False
-        gathered = Gathered(plan, self.folder, outcomes, plan.seeds.take(look.seeds))
-        found = gathered.conclusion(plan.judge, look)
-        return all(verdict.word != "undecided" for verdict in found.verdicts)
+        return all(verdict.word != "undecided" for verdict in self._verdicts(plan, outcomes, looks))
 
-    def _stopped_at(self, plan: Plan, finished: int, journal: Journal) -> Look:
-        """The look that the document reports: the first that decided, otherwise the last one reached.
+    def _verdicts(
+        self, plan: Plan, outcomes: dict[Task, Outcome], looks: Sequence[Look]
+    ) -> tuple[Verdict, ...]:
+        """The verdicts at the last of the looks."""
+        dropped = self._dropped(plan, outcomes, looks[:-1])
+        return Gathered(plan, self.folder, outcomes, looks, dropped).conclusion().verdicts
 
-        Before the first planned look, it is a look that claims nothing.
+    def _dropped(self, plan: Plan, outcomes: dict[Task, Outcome], looks: Sequence[Look]) -> dict[str, int]:
+        """The arms that these looks have shown to be worse, and after how many seeds."""
+        found: dict[str, int] = {}
+        for place, look in enumerate(looks):
+            if _finished(plan, outcomes, found) < look.seeds:
+                break
+            gathered = Gathered(plan, self.folder, outcomes, looks[: place + 1], found)
+            worse = [verdict.arm for verdict in gathered.conclusion().verdicts if verdict.word == "worse"]
+            found |= {arm: look.seeds for arm in worse if arm not in found}
+        return found
+
+    def _stopped_at(self, plan: Plan, journal: Journal) -> tuple[tuple[Look, ...], int]:
+        """The looks up to the one that the document reports, and the number of seeds that are finished.
+
+        It is the first look that decided, otherwise the last one reached that may claim something. Before the
+        first planned look, it is a look that claims nothing.
         """
+        outcomes = journal.outcomes()
         looks = planned(plan.seeds.looks(), _taken(journal), len(plan.arms))
-        reached = [look for look in looks if look.seeds <= finished and look.share]
-        decided = (look for look in reached if self._is_decided(plan, journal.outcomes(), look))
-        return next(decided, reached[-1] if reached else Look(finished, 0.0, 0.0))
+        reached: tuple[Look, ...] = ()
+        finished = _finished(plan, outcomes)
+        for place, look in enumerate(looks):
+            finished = _finished(plan, outcomes, self._dropped(plan, outcomes, looks[:place]))
+            if finished < look.seeds or not look.share:
+                break
+            reached = looks[: place + 1]
+            if self._is_decided(plan, outcomes, reached):
+                break
+        return reached or (Look(finished, 0.0, 0.0),), finished
 
     def _try_again(self, journal: Journal) -> None:
         """Removes failures that say nothing about their arm, so that these tasks run again."""
@@ -306,10 +335,11 @@ class Study:
         """If the number of seeds changed, notes the past looks and what each spent of the error rate."""
         before = Plan.of(_plans(self.folder)[-1]["plan"])
         outcomes, taken = journal.outcomes(), _taken(journal)
-        plan = Study(self.folder, before, self.data, self.file)._compared_plan(outcomes)
+        earlier = Study(self.folder, before, self.data, self.file)
+        plan = earlier._compared_plan(outcomes)
         if plan is None or before.seeds == self.plan.seeds:
             return
-        finished = _finished(plan, outcomes)
+        _, finished = earlier._stopped_at(plan, journal)
         known = {look.seeds for look in taken}
         for look in planned(plan.seeds.looks(), taken, len(plan.arms)):
             if look.seeds <= finished and look.seeds not in known:
@@ -386,16 +416,25 @@ def _taken(journal: Journal) -> tuple[Look, ...]:
     return tuple(found.values())
 
 
-def _tasks(plan: Plan, seeds: int) -> list[Task]:
-    """Tasks seed by seed, so that the finished runs are balanced at any time; baselines come first."""
+def _tasks(plan: Plan, seeds: int, dropped: Mapping[str, int] | None = None) -> list[Task]:
+    """Tasks seed by seed, so that the finished runs are balanced at any time; baselines come first.
+
+    `dropped` says after how many seeds an arm is trained no further.
+    """
     arms = [BASELINES, *(arm.id for arm in (*plan.before, *plan.arms))]
-    return [Task(arm, seed) for seed in plan.seeds.take(seeds) for arm in arms]
+    last = {arm: plan.seeds.take(number)[-1] for arm, number in (dropped or {}).items()}
+    return [
+        Task(arm, seed)
+        for seed in plan.seeds.take(seeds)
+        for arm in arms
+        if arm not in last or seed <= last[arm]
+    ]
 
 
-def _finished(plan: Plan, outcomes: dict[Task, Outcome]) -> int:
-    """Number of seeds that are finished for every arm."""
+def _finished(plan: Plan, outcomes: dict[Task, Outcome], dropped: Mapping[str, int] | None = None) -> int:
+    """Number of seeds that are finished for every arm, but for those that are trained no further."""
     count = 0
-    while count < plan.seeds.at_most and all(task in outcomes for task in _tasks(plan, count + 1)):
+    while count < plan.seeds.at_most and all(task in outcomes for task in _tasks(plan, count + 1, dropped)):
         count += 1
     return count
 

@@ -5,7 +5,7 @@ concluded again without its runs: by a later version's statistics, or by other t
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,38 +107,106 @@ def _scores(frame: pd.DataFrame) -> Scores:
     return Scores(arms, baselines, fold if len(np.unique(fold)) > 1 else None)
 
 
-def conclusion_of(
-    measure: str,
-    meaningful: float,
-    costs: Mapping[str, float],
-    look: Look,
-    values: Mapping[str, float] | None,
-    scores: Scores,
-    runs: Mapping[str, Sequence[RunFacts]],
-) -> Conclusion:
-    """The conclusion of a study on one measure, from the trainings of each arm and what each arm costs."""
-    asked = PlannedTest(measure, meaningful, costs, span(measure), look, scores.folds, values)
+@dataclass(frozen=True)
+class Asked:
+    """What a study's conclusion on one measure needs besides the scores."""
+
+    measure: str
+    meaningful: float
+    costs: Mapping[str, float]
+    """What each arm costs, such as its number of weights."""
+    looks: Sequence[Look]
+    """The looks up to the one that concludes."""
+    values: Mapping[str, float] | None
+    """The value of each arm, if a single ordered factor varies."""
+    runs: Mapping[str, Sequence[RunFacts]]
+    """The trainings of each arm."""
+
+    def test(self, look: Look, folds: Ints | None) -> PlannedTest:
+        """The settings of the statistics at one look."""
+        within, family = span(self.measure), len(self.runs)
+        return PlannedTest(
+            self.measure, self.meaningful, self.costs, within, look, folds, self.values, family
+        )
+
+
+def conclusion_of(asked: Asked, scores: Scores) -> Conclusion:
+    """The conclusion of a study on one measure.
+
+    An arm that a look shows to be worse is trained no further: its verdict and its comparisons are those of
+    that look. It stays in the family of arms.
+    """
     failures = {
-        arm: why for arm, each in runs.items() if (why := _failure(each, scores.arms.get(arm), measure))
+        arm: why
+        for arm, runs in asked.runs.items()
+        if (why := _failure(runs, scores.arms.get(arm), asked.measure))
     }
-    concluded = conclude(asked, scores.arms, failures, scores.baselines)
-    lost = tuple(Verdict(arm, "not_comparable", "", failures[arm]) for arm in runs if arm not in scores.arms)
-    return replace(concluded, verdicts=concluded.verdicts + lost)
+    left, dropped = dict(scores.arms), list[Conclusion]()
+    for look in asked.looks[:-1]:
+        found = _at(asked, look, scores, left, failures)
+        worse = {verdict.arm for verdict in found.verdicts if verdict.word == "worse"}
+        dropped.append(_only(found, worse))
+        left = {arm: table for arm, table in left.items() if arm not in worse}
+    concluded = _at(asked, asked.looks[-1], scores, left, failures)
+    before = {verdict.arm: verdict for each in dropped for verdict in each.verdicts}
+    lost = {
+        arm: Verdict(arm, "not_comparable", "", failures[arm]) for arm in asked.runs if arm not in scores.arms
+    }
+    verdicts = {verdict.arm: verdict for verdict in concluded.verdicts} | before | lost
+    procedure = concluded.procedure
+    if before:
+        procedure += (
+            f" {count(len(before), 'arm')} shown to be worse at an earlier look "
+            f"{'was' if len(before) == 1 else 'were'} trained no further, and stay in the family."
+        )
+    return replace(
+        concluded,
+        estimates={name: each for part in (*dropped, concluded) for name, each in part.estimates.items()},
+        comparisons=tuple(each for part in (*dropped, concluded) for each in part.comparisons),
+        verdicts=tuple(verdicts[arm] for arm in asked.runs),
+        procedure=procedure,
+    )
+
+
+def _at(
+    asked: Asked, look: Look, scores: Scores, left: Mapping[str, Array], failures: Mapping[str, str]
+) -> Conclusion:
+    """The conclusion at one look, about the arms that are left."""
+
+    def first(tables: Mapping[str, Array]) -> dict[str, Array]:
+        return {name: table[: look.seeds] if look.seeds else table for name, table in tables.items()}
+
+    return conclude(
+        asked.test(look, scores.folds),
+        first(left),
+        {arm: why for arm, why in failures.items() if arm in left},
+        first(scores.baselines),
+    )
+
+
+def _only(found: Conclusion, arms: Collection[str]) -> Conclusion:
+    """What a conclusion says of these arms."""
+    return replace(
+        found,
+        estimates={name: each for name, each in found.estimates.items() if name in arms},
+        comparisons=tuple(each for each in found.comparisons if {each.one, each.other} & set(arms)),
+        verdicts=tuple(verdict for verdict in found.verdicts if verdict.arm in arms),
+    )
 
 
 def concluded_again(facts: StudyFacts, scores: Mapping[str, Scores]) -> StudyFacts:
     """The facts with conclusion and estimates from the scores, by the present statistics."""
-    if facts.judge not in scores or facts.look is None:
+    if facts.judge not in scores or not facts.looks:
         return facts
-    conclusion = conclusion_of(
+    asked = Asked(
         facts.judge,
         facts.meaningful,
         {each.arm.id: float(each.parameters) for each in facts.arms},
-        Look(*facts.look),
+        [Look(*look) for look in facts.looks],
         ordered_values(facts.varied, [each.arm for each in facts.arms]),
-        scores[facts.judge],
         {each.arm.id: each.runs for each in facts.arms},
     )
+    conclusion = conclusion_of(asked, scores[facts.judge])
     arms = tuple(
         replace(each, measures={**each.measures, **estimates_of(each.arm.id, facts.judge, scores)})
         for each in facts.arms

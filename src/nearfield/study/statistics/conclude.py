@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -162,6 +162,8 @@ class PlannedTest:
 
     values: Mapping[str, float] | None = None
     """The value of each arm, if a single ordered factor varies."""
+    family: int = 0
+    """Number of arms of the study, if some are no longer compared; 0: those that are compared."""
 
     @property
     def fold_count(self) -> int:
@@ -203,7 +205,9 @@ def conclude(
     if not silent:
         by_arms = FOR_ARMS if plain else FALSE_CLAIMS
         by_baselines = FOR_BASELINES if len(scores) > 1 else FALSE_CLAIMS
-        shape = trend(whole, asked.values, by_arms * asked.look.share, asked.folds) if asked.values else None
+        is_whole = len(whole) >= asked.family  # the arms that are left are no random sample of all
+        rate = by_arms * asked.look.share
+        shape = trend(whole, asked.values, rate, asked.folds) if asked.values and is_whole else None
         by_pairs = rate_of_pairs(shape, by_arms)
         comparisons = (*_arms(asked, whole, by_pairs), *_baselines(asked, whole, plain, by_baselines))
         may_win, may_lose = _with_best(asked, whole)
@@ -285,6 +289,7 @@ def _arms(asked: PlannedTest, scores: Mapping[str, Array], rate: float) -> list[
     tables = np.stack([scores[name] for name in names])
     level, arms = rate * asked.look.share, len(names)
     squares, errors, seeds, bound = all_pairs(tables, asked.folds)
+    bound = replace(bound, arms=max(arms, asked.family))
     together = squares.pooled(arms - 1).single() if arms > 2 else None
     found = []
     for place, (one, other) in enumerate(zip(*pairs(arms), strict=True)):
@@ -306,6 +311,7 @@ def _with_best(asked: PlannedTest, scores: Mapping[str, Array]) -> tuple[tuple[s
     if len(names) < 2:
         return tuple(names), dict.fromkeys(names, 0.0)
     squares, errors, shares, bound = all_pairs(np.stack([scores[name] for name in names]), asked.folds)
+    bound = replace(bound, arms=max(len(names), asked.family))
     one, other = pairs(len(names))
     gaps, limits = np.zeros((2, len(names), len(names)))
     gaps[one, other], gaps[other, one] = squares.mean, -squares.mean
