@@ -1,9 +1,13 @@
 """Training, evaluation, an index and a search need no extra; a command that needs one names it."""
 
+import json
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -11,22 +15,30 @@ from nearfield.core.extras import EXTRAS
 from tests.training.conftest import tones as tones
 
 BLOCKED = """
-import sys
+import importlib.util, json, os, sys
 class Missing:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {modules!r}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
         return None
 sys.meta_path.insert(0, Missing())
-import importlib.util
 found = importlib.util.find_spec
 def find_spec(name, package=None):
     return None if name.partition(".")[0] in {modules!r} else found(name, package)
 importlib.util.find_spec = find_spec
-sys.argv = ["nearfield", *{words!r}]
 from nearfield.cli.main import main
-main()
+import nearfield.space.query, nearfield.space.space
+import nearfield.training.evaluate_run, nearfield.training.trainer
+for line in sys.stdin:
+    words, out, err = json.loads(line)
+    if not os.fork():  # ends as a process of its own would
+        for number, path in ((1, out), (2, err)):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+        sys.argv = ["nearfield", *words]
+        main()
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 """
+"""Commands in processes without `modules`: forks of one, so that what most import is imported once."""
 TRAIN = ("train", "labels", "--data", "{data}", "--out", "{out}")
 OPTIONAL = sorted({module for modules in EXTRAS.values() for module in modules})
 SMALL = (
@@ -36,14 +48,34 @@ SMALL = (
 )
 
 
-def nearfield(*words: str | Path, modules: list[str] = OPTIONAL) -> subprocess.CompletedProcess[str]:
-    """The command in a process in which `modules` cannot be imported."""
-    script = BLOCKED.format(modules=modules, words=[str(word) for word in words])
-    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240)
+Nearfield = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def nearfield(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nearfield]:
+    """Runs a command in a process that cannot import what extras bring."""
+    folder = tmp_path_factory.mktemp("said")
+    script = BLOCKED.format(modules=OPTIONAL)
+    with subprocess.Popen([sys.executable, "-c", script], text=True, stdin=PIPE, stdout=PIPE) as process:
+        given, ended = process.stdin, process.stdout
+        assert given is not None
+        assert ended is not None
+
+        def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
+            places = [Path(tempfile.mkstemp(dir=folder)[1]) for _ in range(2)]
+            asked = [[str(word) for word in words], *map(str, places)]
+            print(json.dumps(asked), file=given, flush=True)
+            code = ended.readline()
+            out, err = (place.read_text() for place in places)
+            assert code, f"the process that runs the commands has ended: {asked[0]}"
+            return subprocess.CompletedProcess(asked[0], int(code), out, err)
+
+        yield run
+        given.close()
+
+
+@pytest.fixture(scope="module")
+def run(nearfield: Nearfield, tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that was trained without any extra."""
     folder = tmp_path_factory.mktemp("light") / "run"
     done = nearfield("train", "labels", "--data", tones, "--out", folder, *SMALL)
@@ -53,7 +85,9 @@ def run(tones: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_evaluation_index_and_search_need_no_extra(run: Path, tones: Path, tmp_path: Path) -> None:
+def test_evaluation_index_and_search_need_no_extra(
+    nearfield: Nearfield, run: Path, tones: Path, tmp_path: Path
+) -> None:
     for words in (
         ("evaluate", run),
         ("index", run, "--data", tones, "--out", tmp_path / "space"),
@@ -83,7 +117,7 @@ def test_evaluation_index_and_search_need_no_extra(run: Path, tones: Path, tmp_p
     ids=lambda given: given if isinstance(given, str) else " ".join(given[:2]),
 )  # fmt: skip
 def test_a_command_that_lacks_its_extra_names_it(
-    words: tuple[str, ...], extra: str, run: Path, tones: Path, tmp_path: Path
+    words: tuple[str, ...], extra: str, nearfield: Nearfield, run: Path, tones: Path, tmp_path: Path
 ) -> None:
     space = tmp_path / "space"
     if "{space}" in words:

@@ -47,7 +47,7 @@ SHORTER = {
     "train": "--set train.updates=4",
     "folds": "--set train.updates=2",
     "mend": "--seeds 3",
-    "study run": "--set seeds=1 --set train.updates=2 --set 'vary={loss.margin: [0.3, 1]}'",
+    "study run": "--set seeds=1 --set train.updates=2 --set 'vary={loss.margin: [0.3, 1]}' --workers 1",
     "explore": "--port 0 --no-browser",
 }
 

@@ -128,7 +128,7 @@ def test_a_study_killed_at_any_moment_ends_with_the_same_document(
 def finish_in_pieces(place: Path, out: Path, chance: random.Random, most: int) -> int:
     """Begins the study at `out` again and again until it ends; how often it was killed, `most` at most."""
     context, kills = multiprocessing.get_context("forkserver"), 0
-    context.set_forkserver_preload(["nearfield.study.run", "nearfield.study.tasks"])
+    context.set_forkserver_preload(["nearfield.study.run", "nearfield.study.tasks", "torch._dynamo"])
     while not (out / "study.pdf").is_file():
         child = context.Process(target=work, args=(str(place), str(out)))
         child.start()

@@ -54,7 +54,7 @@ def work(data: str, out: str, changes: dict[str, Any], held_after: int) -> None:
 
 def start(data: Path, out: Path, changes: dict[str, Any], held_after: int = 10**9) -> BaseProcess:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["nearfield.training.trainer", "torch.utils.tensorboard"])
+    context.set_forkserver_preload(["nearfield.training.trainer", "torch._dynamo", "torch.utils.tensorboard"])
     process = context.Process(target=work, args=(str(data), str(out), changes, held_after))
     process.start()
     return process
