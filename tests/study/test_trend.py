@@ -135,3 +135,21 @@ def test_arms_that_differ_by_the_meaningful_difference_are_rarely_called_equal()
     assert equal <= stats.binom.ppf(0.99, studies, 0.05)
     same = conclude(PlannedTest("probe/macro_f1", 0.1, {}), simulated(rng, np.zeros(4), 5, 200))
     assert [each.claim for each in same.comparisons].count("equal") >= 4
+
+
+def test_the_curve_is_the_fitted_parabola_and_its_band_holds_the_truth() -> None:
+    rng, inside = np.random.default_rng(3), []
+    truth = 0.7 - 0.02 * np.log(MARGINS) - 0.01 * np.log(MARGINS) ** 2
+    for _ in range(200):
+        found = trend(simulated(rng, truth - 0.7), VALUES, 0.04)
+        assert found is not None
+        at, _, low, high = map(np.array, zip(*found.curve, strict=True))
+        true = np.polyval(np.polyfit(np.log(MARGINS), truth, 2), np.log(at)) - truth.mean() + found.mean
+        inside.append((low <= true) & (true <= high))
+    assert 0.93 <= float(np.mean(inside)) <= 0.99
+    scores = simulated(rng, truth - 0.7)
+    one = trend(scores, VALUES, 0.04)
+    assert one is not None
+    means = [table.mean() for table in scores.values()]
+    fit = np.polyval(np.polyfit(np.log(MARGINS), means, 2), np.log([point[0] for point in one.curve]))
+    np.testing.assert_allclose([point[1] for point in one.curve], fit, atol=1e-9)

@@ -160,6 +160,9 @@ class Trend:
     """The value of the factor at which the line passes through `mean`."""
     mean: float
     """The mean of the measure over all arms."""
+    curve: tuple[tuple[float, float, float, float], ...] = ()
+    """The parabola at points over the range: value of the factor, fit, and the 95 % band of its difference
+    from `mean`, for each point alone."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,16 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from nearfield.study.claims import called, factor, label, measure, number, plain, titled
-from nearfield.study.records import ArmFacts, Comparison, Curve, Estimate, MapFacts, StudyFacts, TagFacts
+from nearfield.study.records import (
+    ArmFacts,
+    Comparison,
+    Curve,
+    Estimate,
+    MapFacts,
+    StudyFacts,
+    TagFacts,
+    Trend,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -142,6 +151,26 @@ def difference_figure(facts: StudyFacts, pairs: Sequence[Comparison]) -> str:
         axes.set_xlabel(f"difference from {called(facts, pairs[0].other)} in {measure(facts.judge)}")
 
     return to_svg(draw, "differences", 0.6 + 0.22 * len(pairs))
+
+
+def trend_figure(facts: StudyFacts, found: Trend) -> str:
+    """Draws the arms' means over the factor, the parabola through them, and its band."""
+
+    def draw(figure: "Figure") -> None:
+        axes = figure.subplots()
+        at, fit, low, high = (list(part) for part in zip(*found.curve, strict=True))
+        axes.fill_between(at, low, high, color=MUTED, alpha=0.2, linewidth=0)
+        axes.plot(at, fit, color=INK, linewidth=1)
+        means = [facts.conclusion.estimates[each.arm.id].mean for each in facts.arms]
+        axes.plot(found.values, means, "o", color=INK, markersize=3.5)
+        if found.scale == "log":
+            axes.set_xscale("log")
+            axes.minorticks_off()
+        axes.set_xticks(found.values, [f"{value:g}" for value in found.values])
+        axes.set_xlabel(factor(facts.varied[0]))
+        axes.set_ylabel(measure(facts.judge))
+
+    return to_svg(draw, "trend", 2.2)
 
 
 def curve_figure(facts: StudyFacts, name: str, apart: bool, beside: str = "") -> str:

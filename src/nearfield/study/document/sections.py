@@ -196,6 +196,14 @@ def _results(facts: StudyFacts) -> Iterator[Block]:
             f"{tables.seeds_of_baselines(facts)}",
             figures.judge_figure(facts),
         )
+    shape = facts.conclusion.trend
+    if shape is not None and shape.curve:
+        yield Figure(
+            "trend",
+            f"{titled(facts.judge)} over the {factor(facts.varied[0])}: means of the arms, the parabola "
+            "through them, and its 95 % band around the mean of all arms, for each point alone.",
+            figures.trend_figure(facts, shape),
+        )
     yield from tables.results_tables(facts)
     yield Heading("Comparisons")
     yield Paragraph((Quoted(facts.conclusion.procedure), *_power(facts)))

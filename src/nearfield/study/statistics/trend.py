@@ -28,6 +28,8 @@ from nearfield.study.statistics.two_way import Array, MeanSquares, differences
 
 LEAST_VALUES = 4
 """A factor with fewer values has no trend: three arms have three pairs."""
+POINTS = 25
+"""Points of the curve."""
 SPAN = 4.0
 """Ratio of the largest to the smallest value from which the scale is logarithmic."""
 FOR_LINE, FOR_PARABOLA = 1 / 3, 1 / 3
@@ -67,6 +69,11 @@ def trend(
         for each, part in ((line, FOR_LINE), (parabola, FOR_PARABOLA))
     ]
     middle, center = float(x.mean()), float(tables.mean())
+    curve = []
+    for at, weight in zip(points := np.linspace(x.min(), x.max(), POINTS), fitted(x, points), strict=True):
+        each = _contrast(tables, weight - 1 / len(arms), together, 0.05, folds)
+        value = float(np.exp(at)) if scale == "log" else float(at)
+        curve.append((value, center + each.value, center + each.low, center + each.high))
     coefficients = np.polyfit(x - middle, tables.mean((1, 2)), 2)
     peak = -coefficients[1] / (2 * coefficients[0]) + middle if coefficients[0] else math.nan
     inside = bool(x.min() < peak < x.max())
@@ -78,6 +85,7 @@ def trend(
         turn=(float(np.exp(peak)) if scale == "log" else float(peak)) if inside else None,
         middle=float(np.exp(middle)) if scale == "log" else middle,
         mean=center,
+        curve=tuple(curve),
     )
 
 
@@ -95,6 +103,16 @@ def weights(x: Array) -> tuple[Array, Array]:
     line = away / (away @ away)
     design = np.stack([np.ones_like(away), away, away**2], axis=1)
     return line, np.asarray(np.linalg.pinv(design)[2])
+
+
+def fitted(x: Array, points: Array) -> Array:
+    """Weights (P, A) of the least-squares parabola at each of the points (P,)."""
+    middle = x.mean()
+
+    def powers(values: Array) -> Array:
+        return np.stack([np.ones_like(values), values - middle, (values - middle) ** 2], axis=1)
+
+    return np.asarray(powers(points) @ np.linalg.pinv(powers(x)))
 
 
 def rate_of_pairs(found: Trend | None, level: float) -> float:
