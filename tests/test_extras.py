@@ -62,12 +62,13 @@ def nearfield(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nearfield]:
         assert ended is not None
 
         def run(*words: str | Path) -> subprocess.CompletedProcess[str]:
-            places = [Path(tempfile.mkstemp(dir=folder)[1]) for _ in range(2)]
+            place = Path(tempfile.mkdtemp(dir=folder))
+            places = [place / "out", place / "err"]
             asked = [[str(word) for word in words], *map(str, places)]
             print(json.dumps(asked), file=given, flush=True)
             code = ended.readline()
-            out, err = (place.read_text() for place in places)
             assert code, f"the process that runs the commands has ended: {asked[0]}"
+            out, err = (path.read_text() for path in places)
             return subprocess.CompletedProcess(asked[0], int(code), out, err)
 
         yield run
