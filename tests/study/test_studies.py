@@ -55,7 +55,7 @@ def _check(path: Path) -> Plan:
     plan = _plan(path)
     assert plan.question.endswith("?")
     assert plan.reduced.endswith(".")
-    assert plan.seeds.at_least >= VERDICT
+    assert plan.seeds.at_least * plan.seeds.folds >= VERDICT
     assert Plan.of(plan.plain()) == plan
     assert len(plan.arms) * plan.seeds.at_most * plan.seeds.folds <= 120  # half an hour, on two cores
     return plan
