@@ -11,7 +11,7 @@ import pytest
 
 from nearfield.study.claims import rivals
 from nearfield.study.document import figures
-from nearfield.study.facts import _curves
+from nearfield.study.facts import POINTS, _curves
 from nearfield.study.records import Curve, RunFacts, StudyFacts
 from tests.study.sample import CLASSES, sample_facts
 
@@ -213,11 +213,11 @@ def test_a_moving_average_is_over_as_many_updates_as_asked(tmp_path: Path) -> No
     values = np.random.default_rng(0).normal(size=600)
     lines = [json.dumps({"update": at + 1, "train/loss": float(v)}) for at, v in enumerate(values)]
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    curve = dict(_curves(tmp_path / "metrics.jsonl", 50))["train/loss"]
+    curve = dict(_curves(tmp_path / "metrics.jsonl", 50, POINTS))["train/loss"]
     expected = dict(zip(range(25, 576), np.convolve(values, np.ones(50) / 50, "valid"), strict=True))
     for update, value in zip(curve.updates, curve.smooth, strict=True):
         assert value == (pytest.approx(expected[update], rel=1e-3) if update in expected else None)
-    assert dict(_curves(tmp_path / "metrics.jsonl", None))["train/loss"].smooth == ()
+    assert dict(_curves(tmp_path / "metrics.jsonl", None, POINTS))["train/loss"].smooth == ()
 
 
 def test_many_points_become_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:

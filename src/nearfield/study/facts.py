@@ -88,8 +88,9 @@ MOST = 10**9
 """More seeds than any study has."""
 SEEDED = "random_encoder"
 """The baseline that depends on the seed; the others do not."""
-POINTS = 200
-"""Points per training curve, about."""
+POINTS, FEWEST_POINTS, ALL_POINTS = 200, 40, 4000
+"""Points per training curve, at most and at least, and of one curve of all trainings together, about: curves
+make up most of facts.json."""
 MAPPED = 400
 """Largest number of clips on a map."""
 MAPPED_CLASSES = 8
@@ -244,7 +245,9 @@ class Gathered:
             notes = (*_list(place / "warnings.json"), *result.get("notes", ()))
             metrics = dict(result.get("metrics", {}))
             state = "done" if result else "failed"
-            curves = dict(_curves(place / "metrics.jsonl", self.plan.smoothing))
+            trainings = len(self.seeds) * len(self.plan.arms)
+            points = min(POINTS, max(FEWEST_POINTS, ALL_POINTS // trainings))
+            curves = dict(_curves(place / "metrics.jsonl", self.plan.smoothing, points))
             found.append((place, result, RunFacts(arm.id, seed, state, cause, metrics, curves, notes)))  # type: ignore[arg-type]
         return found
 
@@ -440,7 +443,7 @@ def _machine(machine: Mapping[str, Any]) -> dict[str, Any]:
     return {name: machine[name] for name in ("platform", "device") if name in machine}
 
 
-def _curves(path: Path, smoothing: int | None) -> Iterator[tuple[str, Curve]]:
+def _curves(path: Path, smoothing: int | None, most: int) -> Iterator[tuple[str, Curve]]:
     if not path.is_file():
         return
     with path.open(encoding="utf-8") as lines:
@@ -448,7 +451,7 @@ def _curves(path: Path, smoothing: int | None) -> Iterator[tuple[str, Curve]]:
     for name in CURVES:
         points = [(row["update"], row[name]) for row in rows if name in row]
         if points:
-            step = max(1, -(-len(points) // POINTS))
+            step = max(1, -(-len(points) // most))
             thinned = slice(step - 1, None, step)
             smooth = _smooth(points, smoothing)[thinned] if smoothing else []
             yield (

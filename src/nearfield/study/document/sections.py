@@ -201,7 +201,7 @@ def _results(facts: StudyFacts) -> Iterator[Block]:
         yield Figure(
             "trend",
             f"{titled(facts.judge)} over the {factor(facts.varied[0])}: means of the arms, the parabola "
-            "through them, and its 95 % band around the mean of all arms, for each point alone.",
+            "through them, and as a band the 95 % interval of each of its points around the mean of all.",
             figures.trend_figure(facts, shape),
         )
     yield from tables.results_tables(facts)
