@@ -345,6 +345,21 @@ def test_an_arm_that_is_worse_is_trained_no_further_and_stays_in_the_family(
     assert pair.high - pair.low > narrow.high - narrow.low
 
 
+def test_a_study_that_is_prolonged_does_not_train_the_best_arm_alone(
+    finished: tuple[Study, StudyFacts, list[Standing]], place: Path
+) -> None:
+    study = begin(place, place / "alone", "seeds=5")
+    facts = study.run(Pretends(study, 0.3))  # type: ignore[arg-type]
+    assert [verdict.word for verdict in facts.conclusion.verdicts] == ["worse", "best"]
+    study = begin(place, study.folder, "seeds=8")
+    engine = Pretends(study, 0.3)
+    more = study.run(engine)  # type: ignore[arg-type]
+    assert not engine.given
+    assert more.conclusion == facts.conclusion
+    assert more.deviations[-1] == "No seed was added to 5: these left fewer than two arms to compare."
+    assert write_again(study.folder).conclusion == more.conclusion
+
+
 def test_a_failed_training_stands_in_the_document(
     finished: tuple[Study, StudyFacts, list[Standing]], place: Path
 ) -> None:

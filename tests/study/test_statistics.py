@@ -14,7 +14,7 @@ from scipy.special import expit, logit
 from sklearn.metrics import f1_score
 
 from nearfield.core.errors import RequestError
-from nearfield.study.records import Comparison, Estimate, RunFacts
+from nearfield.study.records import Comparison, Conclusion, Estimate, RunFacts
 from nearfield.study.score_table import Asked, Scores, conclusion_of
 from nearfield.study.scores import macro_f1_by_group, mean_by_group
 from nearfield.study.statistics.conclude import PlannedTest, conclude, estimate, verdicts
@@ -549,6 +549,47 @@ def test_equal_arms_that_race_are_rarely_told_apart() -> None:
         false += any(each.claim in ("better", "worse") for each in found.comparisons)
         assert [verdict.arm for verdict in found.verdicts] == list("abcd")
     assert false <= stats.binom.ppf(0.99, studies, 0.05)
+
+
+def raced(tables: dict[str, Array], looks: tuple[Look, ...], failed: tuple[str, int]) -> Conclusion:
+    """The conclusion of arms of which one training failed."""
+    runs = {
+        arm: [
+            RunFacts(arm, seed, "failed" if (arm, seed) == failed else "done", "NaN", {}, {}, ())
+            for seed in range(len(table))
+        ]
+        for arm, table in tables.items()
+    }
+    return conclusion_of(Asked("probe/accuracy", 0.0001, {}, looks, None, runs), Scores(tables, {}, None))
+
+
+def test_a_training_that_fails_after_a_look_changes_nothing_about_that_look() -> None:
+    """b and c leave the race because of a; when a fails later, both are still worse than it was."""
+    rng, looks = np.random.default_rng(0), planned((3, 5), arms=4)
+    means, seeds = {"a": 0.9, "b": 0.5, "c": 0.5, "d": 0.9, "e": 0.9}, dict.fromkeys("bc", 3)
+    tables = {name: mean + rng.normal(0, 0.02, (seeds.get(name, 5), 20)) for name, mean in means.items()}
+    tables["d"][:, :10] += 0.3  # d varies between groups, so that only a and e show b and c to be worse
+    tables["a"][4] = np.nan
+    found = raced(tables, looks, ("a", 4))
+    words = {verdict.arm: verdict.word for verdict in found.verdicts}
+    assert (words["a"], words["b"], words["c"]) == ("not_comparable", "worse", "worse")
+    assert found.recommended in ("d", "e")
+
+
+@pytest.mark.parametrize("failed", [("c", 4), ("", 0)])
+def test_the_arm_that_is_left_alone_is_the_best_of_those_it_was_compared_with(
+    failed: tuple[str, int],
+) -> None:
+    """Of two arms the worse one is trained no further, or a third one fails after the look."""
+    rng, looks = np.random.default_rng(0), planned((5,), planned((3,)))
+    means = {"a": 0.9, "b": 0.5} | ({"c": 0.9} if failed[0] else {})
+    tables = {name: mean + rng.normal(0, 0.02, (3 if name == "b" else 5, 20)) for name, mean in means.items()}
+    found = raced(tables, looks, failed)
+    assert [verdict.word for verdict in found.verdicts[:2]] == ["best", "worse"]
+    assert (found.recommended, found.candidates, found.at_most_lost) == ("a", ("a",), 0.0)
+    assert "2 arms are compared in all pairs, paired by 3 seeds" in found.procedure
+    if failed[0]:
+        assert found.verdicts[2].reason == "1 of 5 trainings failed: NaN"
 
 
 def test_before_the_planned_look_nothing_is_claimed() -> None:

@@ -134,7 +134,7 @@ class Gathered:
         plan, costs = self.plan, {arm: float(self._weights(arm)) for arm in self.arms}
         runs = {arm: [run for _, _, run in each] for arm, each in self.arms.items()}
         values = ordered_values(plan.varied, plan.arms)
-        asked = Asked(measure, plan.meaningful, costs, self.looks, values, runs)
+        asked = Asked(measure, plan.meaningful, costs, self.looks, values, runs, plan.seeds.folds)
         return conclusion_of(asked, self.scores_of(measure))
 
     def scores(self) -> dict[str, Scores]:

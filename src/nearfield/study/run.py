@@ -193,7 +193,12 @@ class Study:
         looks, finished = self._stopped_at(plan, journal)
         look = looks[-1]
         deviations = self._deviations(journal)
-        if finished < (first := plan.seeds.looks()[0]):
+        first = plan.seeds.looks()[0]
+        if look.share and look.seeds < first and self._is_decided(plan, outcomes, looks):
+            deviations.append(
+                f"No seed was added to {look.seeds}: these left fewer than two arms to compare."
+            )
+        elif finished < first:
             deviations.append(f"{finished} of {first} planned seeds are finished.")
             callback(Note(deviations[-1], is_warning=True))
         elif look.seeds < first:
@@ -282,10 +287,13 @@ class Study:
         return TrialSearch(self.plan.search, self.plan.recipe).table(self._scored_trials(outcomes))
 
     def _is_decided(self, plan: Plan, outcomes: dict[Task, Outcome], looks: Sequence[Look]) -> bool:
-        """Whether the last of the looks decides about every arm, in a study that ends then."""
-        if not plan.seeds.until_decided:
-            return False
-        return all(verdict.word != "undecided" for verdict in self._verdicts(plan, outcomes, looks))
+        """Whether the last of the looks decides about every arm, in a study that ends then, or leaves fewer
+        than two arms to compare."""
+        words = [verdict.word for verdict in self._verdicts(plan, outcomes, looks)]
+        left = [word for word in words if word not in ("worse", "not_comparable")]
+        if "worse" in words and len(left) < 2:
+            return True
+        return plan.seeds.until_decided and "undecided" not in words
 
     def _verdicts(
         self, plan: Plan, outcomes: dict[Task, Outcome], looks: Sequence[Look]

@@ -121,6 +121,19 @@ class Asked:
     """The value of each arm, if a single ordered factor varies."""
     runs: Mapping[str, Sequence[RunFacts]]
     """The trainings of each arm."""
+    folds: int = 1
+    """Number of trainings of an arm for each seed."""
+
+    def failures(self, look: Look, scores: Scores) -> dict[str, str]:
+        """The arms that cannot be compared at a look, and why: what fails after the look does not count."""
+        found = {}
+        for arm, runs in self.runs.items():
+            table = scores.arms.get(arm)
+            if look.seeds:
+                runs, table = runs[: look.seeds * self.folds], None if table is None else table[: look.seeds]
+            if why := _failure(runs, table, self.measure):
+                found[arm] = why
+        return found
 
     def test(self, look: Look, folds: Ints | None) -> PlannedTest:
         """The settings of the statistics at one look."""
@@ -134,20 +147,20 @@ def conclusion_of(asked: Asked, scores: Scores) -> Conclusion:
     """The conclusion of a study on one measure.
 
     An arm that a look shows to be worse is trained no further: its verdict and its comparisons are those of
-    that look. It stays in the family of arms.
+    that look. It stays in the family of arms. The study is concluded at the last look that leaves two arms to
+    compare.
     """
-    failures = {
-        arm: why
-        for arm, runs in asked.runs.items()
-        if (why := _failure(runs, scores.arms.get(arm), asked.measure))
-    }
-    left, dropped = dict(scores.arms), list[Conclusion]()
+    failures = asked.failures(asked.looks[-1], scores)
+    left, dropped, last = dict(scores.arms), list[Conclusion](), asked.looks[-1]
     for look in asked.looks[:-1]:
-        found = _at(asked, look, scores, left, failures)
+        found = _at(asked, look, scores, left, asked.failures(look, scores))
         worse = {verdict.arm for verdict in found.verdicts if verdict.word == "worse"}
+        if worse and len(left.keys() - worse - failures.keys()) < 2:
+            last = look
+            break
         dropped.append(_only(found, worse))
         left = {arm: table for arm, table in left.items() if arm not in worse}
-    concluded = _at(asked, asked.looks[-1], scores, left, failures)
+    concluded = _at(asked, last, scores, left, failures)
     before = {verdict.arm: verdict for each in dropped for verdict in each.verdicts}
     lost = {
         arm: Verdict(arm, "not_comparable", "", failures[arm]) for arm in asked.runs if arm not in scores.arms
@@ -155,9 +168,10 @@ def conclusion_of(asked: Asked, scores: Scores) -> Conclusion:
     verdicts = {verdict.arm: verdict for verdict in concluded.verdicts} | before | lost
     procedure = concluded.procedure
     if before:
+        was, stays = ("was", "stays") if len(before) == 1 else ("were", "stay")
         procedure += (
-            f" {count(len(before), 'arm')} shown to be worse at an earlier look "
-            f"{'was' if len(before) == 1 else 'were'} trained no further, and stay in the family."
+            f" {count(len(before), 'arm')} shown to be worse at an earlier look {was} trained no further, "
+            f"and {stays} in the family."
         )
     return replace(
         concluded,
@@ -205,6 +219,7 @@ def concluded_again(facts: StudyFacts, scores: Mapping[str, Scores]) -> StudyFac
         [Look(*look) for look in facts.looks],
         ordered_values(facts.varied, [each.arm for each in facts.arms]),
         {each.arm.id: each.runs for each in facts.arms},
+        facts.folds,
     )
     conclusion = conclusion_of(asked, scores[facts.judge])
     arms = tuple(
