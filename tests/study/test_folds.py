@@ -36,11 +36,13 @@ def test_mean_squares_are_those_within_folds(seeds: int, folds: int, most: int, 
 
     of_groups = sum(seeds * ((cell(f).mean(0) - cell(f).mean()) ** 2).sum() for f in range(folds))
     assert found.mean == pytest.approx(mean)
-    assert found.group == pytest.approx(of_groups / max(1, groups - folds))
+    few = groups < 2 * folds
+    of_all = seeds * ((table.mean(0) - mean) ** 2).sum()
+    assert found.group == pytest.approx(of_all / (groups - 1) if few else of_groups / (groups - folds))
+    assert found.dof == (folds * (seeds - 1) or folds - 1, groups - 1 if few else groups - folds)
     if seeds == 1:
         between = sum(cell(f).size * (cell(f).mean() - mean) ** 2 for f in range(folds)) / (folds - 1)
         assert found.seed == pytest.approx(max(0.0, between - found.group))
-        assert found.dof == (folds - 1, max(1, groups - folds))
         return
     of_seeds = sum(
         cell(f).shape[1] * (cell(f)[s].mean() - cell(f).mean()) ** 2
@@ -52,7 +54,21 @@ def test_mean_squares_are_those_within_folds(seeds: int, folds: int, most: int, 
     assert found.rest == pytest.approx(
         (within - of_groups - of_seeds) / max(1, (seeds - 1) * (groups - folds)), abs=1e-12
     )
-    assert found.dof == (folds * (seeds - 1), max(1, groups - folds))
+
+
+@pytest.mark.parametrize(("folds", "groups", "seeds"), [(5, 5, 3), (10, 10, 3), (10, 11, 3), (5, 5, 1)])
+def test_equal_arms_with_hardly_a_group_in_each_fold_are_rarely_told_apart(
+    folds: int, groups: int, seeds: int
+) -> None:
+    """Leaving out one group at a time, how groups vary shows between folds alone."""
+    rng = np.random.default_rng(5)
+    studies, fold = 2000, np.sort(np.arange(groups) % folds)
+    trained = 0.3 * rng.standard_normal((studies, 2, seeds, folds))[..., fold]
+    rest = 0.2 * rng.standard_normal((studies, 2, seeds, groups))
+    tables = rng.standard_normal((studies, 2, 1, groups)) + trained + rest
+    own, errors, shares, bound = all_pairs(tables, fold)
+    claimed = np.abs(own.mean) > bound.limit(shares, FALSE_CLAIMS) * errors
+    assert claimed.mean() <= 0.05 + 2 * (0.05 * 0.95 / studies) ** 0.5
 
 
 def test_one_fold_is_no_fold() -> None:

@@ -10,7 +10,7 @@ from scipy.special import ndtr
 from nearfield.core.text import count
 from nearfield.study.records import Comparison
 from nearfield.study.statistics.family import FOR_ARMS, Bound
-from nearfield.study.statistics.two_way import Array, MeanSquares
+from nearfield.study.statistics.two_way import Array, MeanSquares, group_dof
 
 # Power, and how many seeds would decide an open comparison.
 
@@ -51,7 +51,7 @@ def limits(
     pairs vary like this one.
     """
     rng = np.random.default_rng(0)
-    dof = (folds * (seeds - 1) or folds - 1, groups - folds, (seeds - 1) * (groups - folds))
+    dof = (folds * (seeds - 1) or folds - 1, group_dof(groups, folds), (seeds - 1) * (groups - folds))
 
     def drawn(means: Sequence[float], layouts: int) -> list[Array]:
         found = []

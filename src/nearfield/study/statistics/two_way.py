@@ -22,7 +22,9 @@ within folds. Two kinds of chance do not show in them: that of the training clip
 Grandvalet 2004: no unbiased estimate exists), and that of the partition. Both shrink with the number of
 groups, as the groups' part does, so that the groups' part counts `OVERLAP` times (`benchmarks/folds.py`
 calibrates the factor with learners of three sorts). With one seed, what folds vary more than groups do is the
-part of the trainings, with F - 1 degrees of freedom.
+part of the trainings, with F - 1 degrees of freedom. With fewer than two groups in a fold on average, hardly
+anything shows how groups vary within folds: MS_group is then that of all groups, with G - 1 degrees of
+freedom, which also holds what folds vary.
 """
 
 from dataclasses import dataclass, replace
@@ -96,7 +98,8 @@ class MeanSquares:
         by_fold = by_training.mean(-2)
         mean = np.asarray(table.mean((-2, -1)))
         within = by_group - by_fold[..., fold]
-        group = seeds * (within**2).sum(-1) / max(1, groups - number)
+        varied = within if group_dof(groups, number) == groups - number else by_group - mean[..., None]
+        group = seeds * (varied**2).sum(-1) / group_dof(groups, number)
         if seeds == 1:
             between = (sizes * (by_fold - mean[..., None]) ** 2).sum(-1) / (number - 1)
             more = np.maximum(between - group, 0.0)
@@ -196,12 +199,17 @@ class MeanSquares:
     def _own_dof(self) -> tuple[int, int]:
         """Degrees of freedom of the seeds and of the groups of one layout."""
         by_seed = self.folds * (self.seeds - 1) or self.folds - 1
-        return by_seed, max(1, self.groups - self.folds)
+        return by_seed, group_dof(self.groups, self.folds)
 
     def parts(self) -> tuple[Any, Any, Any]:
         """Estimated (var_seed, var_group, var_rest), none negative."""
         seed = np.maximum(self.seed - self.rest, 0.0) / self.groups
         return seed, self.excess / self.seeds, self.rest
+
+
+def group_dof(groups: int, folds: int) -> int:
+    """Degrees of freedom of the groups: within folds, or of all groups where a fold has fewer than two."""
+    return max(1, groups - (folds if groups >= 2 * folds else 1))
 
 
 def differences(scores: Array) -> Array:
