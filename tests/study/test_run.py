@@ -458,6 +458,11 @@ def test_failed_trainings_are_told_and_nothing_to_compare_is_an_error(
     text = (copy / "study.md").read_text()
     assert "Margin on sounds: 2 arms of 3 seeds" in text
     assert "6 of 6 trainings failed." in text
+    facts = facts_from_json(json.loads((copy / "facts.json").read_text()))
+    assert [(each.arm, each.diverged, each.trained) for each in facts.failures] == [
+        ("margin-0.3", 3, 3),
+        ("margin-0.6", 3, 3),
+    ]
 
 
 def test_a_study_is_concluded_again_without_its_runs(

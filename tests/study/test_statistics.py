@@ -18,6 +18,7 @@ from nearfield.study.records import Comparison, Conclusion, Estimate, RunFacts
 from nearfield.study.score_table import Asked, Scores, conclusion_of
 from nearfield.study.scores import macro_f1_by_group, mean_by_group
 from nearfield.study.statistics.conclude import PlannedTest, conclude, estimate, verdicts
+from nearfield.study.statistics.failures import compared
 from nearfield.study.statistics.family import FOR_ARMS, Bound, all_pairs
 from nearfield.study.statistics.looks import KEPT, Look, planned, shares
 from nearfield.study.statistics.planning import HOPELESS, cost, power, seeds_to_decide
@@ -590,6 +591,19 @@ def test_the_arm_that_is_left_alone_is_the_best_of_those_it_was_compared_with(
     assert "2 arms are compared in all pairs, paired by 3 seeds" in found.procedure
     if failed[0]:
         assert found.verdicts[2].reason == "1 of 5 trainings failed: NaN"
+
+
+def test_shares_of_diverged_trainings_are_compared_exactly() -> None:
+    assert compared({"a": (0, 5), "b": (0, 5)}) == ()
+    few, many, some = compared({"a": (0, 15), "b": (12, 15), "c": (1, 12)})
+    assert few.p == 1.0
+    alone = stats.hypergeom(30, 12, 15)
+    seen = alone.pmf(12)
+    extreme = sum(alone.pmf(k) for k in range(13) if alone.pmf(k) <= seen * (1 + 1e-9))
+    assert many.p == pytest.approx(2 * extreme)  # the smaller of two, by Holm
+    assert some.p > 0.05
+    assert stats.binom.cdf(12, 15, many.high) == pytest.approx(0.025, abs=1e-4)
+    assert stats.binom.sf(11, 15, many.low) == pytest.approx(0.025, abs=1e-4)
 
 
 def test_before_the_planned_look_nothing_is_claimed() -> None:

@@ -29,6 +29,7 @@ from nearfield.study.records import (
     ClassFacts,
     Conclusion,
     Curve,
+    Failures,
     MapFacts,
     Outcome,
     RunFacts,
@@ -39,6 +40,7 @@ from nearfield.study.records import (
 )
 from nearfield.study.score_table import Asked, Scores, conclusion_of, estimates_of, ordered_values
 from nearfield.study.scores import fold_of_groups, round_of, table, tag_facts, told_by
+from nearfield.study.statistics.failures import compared
 from nearfield.study.statistics.looks import Look
 from nearfield.study.statistics.two_way import Array
 from nearfield.training.evaluate_run import read_clips
@@ -216,6 +218,19 @@ class Gathered:
                     return found
         return pd.DataFrame({name: [] for name in ("id", "seconds", "label", "group", "split", "tags")})
 
+    def failures(self) -> tuple[Failures, ...]:
+        """The arms' shares of diverged trainings, if any diverged."""
+        runs = {arm: [run for _, _, run in each] for arm, each in self.arms.items()}
+        return compared(
+            {
+                arm: (
+                    sum(run.diverged for run in each),
+                    sum(run.diverged or run.state == "done" for run in each),
+                )
+                for arm, each in runs.items()
+            }
+        )
+
     def fold_splits(self) -> dict[str, pd.DataFrame]:
         """The test clips of each fold, by "fold 1" and so on, as far as a training of it is finished."""
         found: dict[str, pd.DataFrame] = {}
@@ -248,7 +263,9 @@ class Gathered:
             trainings = len(self.seeds) * len(self.plan.arms)
             points = min(POINTS, max(FEWEST_POINTS, ALL_POINTS // trainings))
             curves = dict(_curves(place / "metrics.jsonl", self.plan.smoothing, points))
-            found.append((place, result, RunFacts(arm.id, seed, state, cause, metrics, curves, notes)))  # type: ignore[arg-type]
+            diverged = bool(cause) and outcome is not None and not outcome.again
+            run = RunFacts(arm.id, seed, state, cause, metrics, curves, notes, diverged)  # type: ignore[arg-type]
+            found.append((place, result, run))
         return found
 
     def _result(self, task: Task) -> dict[str, Any]:
@@ -393,6 +410,7 @@ def _facts(found: "Gathered", deviations: Sequence[str], command: str) -> StudyF
         speeds=found.speeds(),
         tags=found.tags(),
         folds=plan.seeds.folds,
+        failures=found.failures(),
         looks=tuple(astuple(look) for look in found.looks),
     )
 

@@ -166,6 +166,21 @@ class Trend:
 
 
 @dataclass(frozen=True)
+class Failures:
+    """The trainings of one arm that diverged."""
+
+    arm: str
+    diverged: int
+    trained: int
+    """Trainings that ended or diverged; those that the machine lost do not count."""
+    low: float
+    """Lower end of the 95 % interval of the share (Clopper & Pearson 1934)."""
+    high: float
+    p: float
+    """Fisher's exact p value against the arm whose trainings diverge least, corrected (Holm 1979)."""
+
+
+@dataclass(frozen=True)
 class Conclusion:
     """All statistical results for one metric."""
 
@@ -217,6 +232,8 @@ class RunFacts:
     points."""
     notes: tuple[str, ...]
     """Warnings of training and evaluation, such as collapse, an unconverged probe, or hubs."""
+    diverged: bool = False
+    """Whether the training failed by its settings (a loss that is no number), and not by the machine."""
 
 
 @dataclass(frozen=True)
@@ -374,6 +391,8 @@ class StudyFacts:
     """One entry per tag, if the judge is an area under a curve over tags."""
     folds: int = 1
     """Number of folds; 1: the splits of the collection."""
+    failures: tuple[Failures, ...] = ()
+    """One entry per arm, if a training of any arm diverged; otherwise empty."""
     looks: tuple[tuple[int, float, float, float], ...] = ()
     """The looks up to the one that concludes, each with the fields of `statistics.looks.Look`; empty in facts
     of version 0.1.0."""

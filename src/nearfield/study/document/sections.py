@@ -350,6 +350,8 @@ def _warnings(facts: StudyFacts) -> Iterator[Block]:
         yield Paragraph(
             (f"{failed} of {trainings} failed. The same command trains them again, unless they diverged.",)
         )
+    if (diverged := tables.failure_table(facts)) is not None:
+        yield diverged
     if found:
         yield Items(tuple((*_concerned(arms), ": ", Quoted(note)) for note, arms in found.items()))
 

@@ -361,6 +361,27 @@ def fact_table(name: str, caption: str, values: Mapping[str, Any]) -> Table:
     return Table(name, caption, ("what", "value"), tuple(rows), words=2)
 
 
+def failure_table(facts: StudyFacts) -> Table | None:
+    """Creates the table of diverged trainings; None if none diverged."""
+    rows = [
+        Row(
+            (
+                label(facts, each.arm),
+                f"{each.diverged} of {each.trained}",
+                f"{each.diverged / each.trained:.2f} [{each.low:.2f}, {each.high:.2f}]",
+                _p(each.p),
+            )
+        )
+        for each in facts.failures
+    ]
+    caption = (
+        "Trainings that diverged: an outcome of their arm. Shares with exact 95 % intervals; p against the "
+        "arm whose trainings diverge least (Fisher), corrected (Holm)."
+    )
+    head = ("arm", "diverged", "share", "corrected p")
+    return Table("failures", caption, head, tuple(rows)) if rows else None
+
+
 def search_table(facts: StudyFacts) -> Table | None:
     """Creates the table of the trials of a search; None if there was none, or no table was stored."""
     trials = next(
