@@ -25,7 +25,10 @@ def run(
     file: Annotated[
         Path, typer.Argument(metavar="STUDY", help="A study: a file, or a name of `nearfield list studies`.")
     ],
-    data: Annotated[str, typer.Option(help="A folder, a table, NAME:PATH, or synthetic:NAME.")],
+    data: Annotated[
+        list[str],
+        typer.Option(help="A folder, a table, NAME:PATH, or synthetic:NAME; three or more: on each of them."),
+    ],
     out: Annotated[Path, typer.Option(help="Folder of the study; made if missing.")],
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a key: seeds=3")
@@ -47,22 +50,45 @@ def run(
     from nearfield.study.engines import EngineSettings
     from nearfield.study.plan import Plan
     from nearfield.study.run import Study, groups_in
+    from nearfield.study.several import folders_of
 
+    folders = {data[0]: out} if len(data) == 1 else folders_of(data, out)
     if dry_run:
-        plan = Plan.load(file, changes or (), partial(groups_in, data))
-        finished = out if (out / "facts.json").is_file() else None
-        _show_cost(plan, _forecast(plan, data, like or finished), data, device, as_json)
+        for each, folder in folders.items():
+            plan = Plan.load(file, changes or (), partial(groups_in, each))
+            finished = folder if (folder / "facts.json").is_file() else None
+            _show_cost(plan, _forecast(plan, each, like or finished), each, device, as_json)
         return
     settings = make(EngineSettings, "--engine", {"kind": engine, "workers": workers})
-    begun = Study.create(file, data, out, changes or ())
-    if not as_json:
-        _tell_plan(begun.plan, _forecast(begun.plan, data, like))
-    stopped = stoppable("the same command continues")
-    with stopped, watching_study(out, quiet=as_json) as (callback, progress):
-        facts = begun.run(settings, device, callback, progress)
-    _tell(facts, out, as_json)
-    if _is_empty(facts):
+    is_empty = False
+    for each, folder in folders.items():
+        begun = Study.create(file, each, folder, changes or ())
+        if not as_json:
+            _tell_plan(begun.plan, _forecast(begun.plan, each, like))
+        stopped = stoppable("the same command continues")
+        with stopped, watching_study(folder, quiet=as_json) as (callback, progress):
+            facts = begun.run(settings, device, callback, progress)
+        if len(folders) == 1 or not as_json:
+            _tell(facts, folder, as_json)
+        is_empty |= _is_empty(facts)
+    if len(folders) > 1:
+        _tell_together(list(folders.values()), out, as_json)
+    if is_empty:
         raise typer.Exit(1)
+
+
+def _tell_together(folders: Sequence[Path], out: Path, as_json: bool) -> None:
+    """What holds on all data sets, and on each."""
+    from nearfield.study.several import judged_together, write_together
+
+    found = judged_together(folders)
+    write_together(found, folders, out)
+    if as_json:
+        print_json(found.as_json())
+        return
+    for each in (found, *found.others):
+        say(f"{each.of}: {each.answer}")
+    say(str(out / "sets.md"))
 
 
 @study.command("print")
