@@ -371,6 +371,7 @@ def test_several_data_sets_are_judged_in_general_and_each() -> None:
     found = judge(pd.concat(sets))
     assert (found.of, [each.of for each in found.others]) == ("in general", [f"on set {n}" for n in range(4)])
     means = pd.concat(sets).groupby(["dataset", "arm"])["score"].mean().unstack()
+    assert "4 data sets" in found.answer
     gaps = means["b"] - means["a"]
     half = stats.t.isf(0.05 / 2 / 2, 3) * stats.sem(gaps)  # half of the rate
     assert (found.low, found.high) == pytest.approx((gaps.mean() - half, gaps.mean() + half), rel=1e-3)

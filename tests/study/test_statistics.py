@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 
 from nearfield.core.errors import RequestError
 from nearfield.study.records import Comparison, Conclusion, Estimate, RunFacts
-from nearfield.study.score_table import Asked, Scores, conclusion_of
+from nearfield.study.score_table import Asked, ScoreTables, conclusion_of
 from nearfield.study.scores import macro_f1_by_group, mean_by_group
 from nearfield.study.statistics.conclude import PlannedTest, conclude, estimate, verdicts
 from nearfield.study.statistics.failures import compared
@@ -546,7 +546,7 @@ def test_equal_arms_that_race_are_rarely_told_apart() -> None:
     asked = Asked("probe/accuracy", 0.0001, {}, looks, None, runs)
     for _ in range(studies):
         tables = rng.normal(0, 0.1, (4, 8, 1)) + rng.normal(0, 0.1, (4, 8, 12)) + rng.normal(0, 0.2, 12)
-        found = conclusion_of(asked, Scores(dict(zip("abcd", tables, strict=True)), {}, None))
+        found = conclusion_of(asked, ScoreTables(dict(zip("abcd", tables, strict=True)), {}, None))
         false += any(each.claim in ("better", "worse") for each in found.comparisons)
         assert [verdict.arm for verdict in found.verdicts] == list("abcd")
     assert false <= stats.binom.ppf(0.99, studies, 0.05)
@@ -561,7 +561,9 @@ def raced(tables: dict[str, Array], looks: tuple[Look, ...], failed: tuple[str, 
         ]
         for arm, table in tables.items()
     }
-    return conclusion_of(Asked("probe/accuracy", 0.0001, {}, looks, None, runs), Scores(tables, {}, None))
+    return conclusion_of(
+        Asked("probe/accuracy", 0.0001, {}, looks, None, runs), ScoreTables(tables, {}, None)
+    )
 
 
 def test_a_training_that_fails_after_a_look_changes_nothing_about_that_look() -> None:

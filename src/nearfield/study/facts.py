@@ -38,7 +38,7 @@ from nearfield.study.records import (
     TagFacts,
     Task,
 )
-from nearfield.study.score_table import Asked, Scores, conclusion_of, estimates_of, ordered_values
+from nearfield.study.score_table import Asked, ScoreTables, conclusion_of, estimates_of, ordered_values
 from nearfield.study.scores import fold_of_groups, round_of, table, tag_facts, told_by
 from nearfield.study.statistics.failures import compared
 from nearfield.study.statistics.looks import Look
@@ -127,7 +127,7 @@ class Gathered:
         self.seeds = plan.seeds.take(looks[-1].seeds)
         self.outcomes = outcomes
         self._scored: dict[Path, pd.DataFrame] = {}
-        self._tables: dict[str, Scores] = {}
+        self._tables: dict[str, ScoreTables] = {}
         self.arms = {arm.id: self._arm(arm) for arm in plan.arms}
 
     def conclusion(self, measure: str = "") -> Conclusion:
@@ -139,18 +139,18 @@ class Gathered:
         asked = Asked(measure, plan.meaningful, costs, self.looks, values, runs, plan.seeds.folds)
         return conclusion_of(asked, self.scores_of(measure))
 
-    def scores(self) -> dict[str, Scores]:
+    def scores(self) -> dict[str, ScoreTables]:
         """The scores of the judge and of the further metrics, as far as they are known."""
         found = {name: self.scores_of(name) for name in (self.plan.judge, *self.plan.measures)}
         return {name: each for name, each in found.items() if each.arms}
 
-    def scores_of(self, measure: str) -> Scores:
+    def scores_of(self, measure: str) -> ScoreTables:
         """The scores of one metric by arm and by baseline."""
         if measure not in self._tables:
             tables = {arm.id: self._table(self.arms[arm.id], measure) for arm in self.plan.arms}
             arms = {name: scores for name, scores in tables.items() if scores is not None}
             baselines = self._baseline_tables(measure, arms)
-            self._tables[measure] = Scores.of(arms, baselines, self._fold_of_groups(measure))
+            self._tables[measure] = ScoreTables.of(arms, baselines, self._fold_of_groups(measure))
         return self._tables[measure]
 
     def arm_facts(self, arm: Arm) -> ArmFacts:
@@ -373,7 +373,7 @@ def gather(
     deviations: Sequence[str],
     command: str,
     dropped: Mapping[str, int] | None = None,
-) -> tuple[StudyFacts, dict[str, Scores]]:
+) -> tuple[StudyFacts, dict[str, ScoreTables]]:
     """All numbers of a study's document, and the scores that they rest on, from the finished runs.
 
     The last of the looks concludes. `dropped` says after how many seeds an arm was trained no further.

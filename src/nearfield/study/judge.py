@@ -32,6 +32,8 @@ from nearfield.training.plotting import MUTED, new_figure, quieten
 LEAST_GROUPS = 5
 """Without seeds, a comparison needs this many groups."""
 MOST_ARMS = 100
+GENERAL = "in general"
+"""What a judgement is about that has data sets as its repetitions."""
 LARGEST = 1e100
 """Largest size of a score."""
 MISSING = {"", "nan", "na", "n/a", "null", "none"}
@@ -352,6 +354,8 @@ class Judgement:
     """Whether the caller named the candidate (or there are two arms); otherwise the scores chose it."""
     conclusion: Conclusion
     """All comparisons; with `lower_is_better`, of the negated scores."""
+    repeats: str = "seed"
+    """What `seeds` counts: a seed, or a data set in a judgement in general."""
     of: str = ""
     """What was judged, if the table has several measures or data sets: "F1 on esc10"."""
     others: tuple["Judgement", ...] = ()
@@ -447,7 +451,9 @@ def judge(
         asked = Scores.of(part, is_paired)
         chosen = candidate or (found[0].candidate if found else None)
         one = _judged(asked, chosen, against, meaningful, lower_is_better, share)
-        found.append(replace(one, of=of, is_named=candidate is not None or len(asked.arms) == 2))
+        repeats = "data set" if of.endswith(GENERAL) else "seed"
+        is_named = candidate is not None or len(asked.arms) == 2
+        found.append(replace(one, of=of, repeats=repeats, is_named=is_named))
     return replace(found[0], others=tuple(found[1:]))
 
 
@@ -478,7 +484,7 @@ def _parts(
                 f"dataset: {count(len(sets), 'data set')}; {LEAST_SEEDS} are needed to judge in general. "
                 "Judge each by itself, or add data sets."
             )
-        yield f"{name} in general".strip(), _averaged(own), share / 2
+        yield f"{name} {GENERAL}".strip(), _averaged(own), share / 2
         for each, part in sets:
             yield f"{name} on {each}".strip(), part.drop(columns="dataset"), share / 2 / len(sets)
 
@@ -606,7 +612,9 @@ def _answer(found: Judgement) -> list[str]:
         said.append(_price(found))
     about = {
         (True, True): "It holds for other trainings and other groups of this kind.",
-        (True, False): "It holds for other trainings, on this test set.",
+        (True, False): "It holds for other data sets of this kind."
+        if found.repeats == "data set"
+        else "It holds for other trainings, on this test set.",
         (False, True): "It holds for these arms as they are, on other groups of this kind.",
     }
     if found.verdict != "undecided":
@@ -617,7 +625,9 @@ def _answer(found: Judgement) -> list[str]:
 def _sample(found: Judgement) -> str:
     """What the scores were taken from."""
     parts = [
-        count(number, name) for number, name in ((found.seeds, "seed"), (found.groups, "group")) if number > 1
+        count(number, name)
+        for number, name in ((found.seeds, found.repeats), (found.groups, "group"))
+        if number > 1
     ]
     return " and ".join(parts)
 
@@ -627,7 +637,7 @@ def _price(found: Judgement) -> str:
     ways = [
         f"about {count(needed - has, f'more {name}')}"
         for needed, has, name in (
-            (found.more_seeds, found.seeds, "seed"),
+            (found.more_seeds, found.seeds, found.repeats),
             (found.more_groups, found.groups, "group"),
         )
         if needed is not None and needed > has
@@ -637,11 +647,11 @@ def _price(found: Judgement) -> str:
     parts = rows_of(found.conclusion, found.candidate, found.against)[0].parts
     if found.p == 1 and not any((parts.seed, parts.group, parts.residual)):
         return "Nothing varies, so that chance cannot be estimated."
-    more = [f"{MOST_SEEDS} seeds"] if 1 < found.seeds < MOST_SEEDS else []
+    more = [count(MOST_SEEDS, found.repeats)] if 1 < found.seeds < MOST_SEEDS else []
     if found.groups > 1:
         more.append(f"{MOST_TIMES} times as many groups")
     if not more:
-        return "More seeds will not decide it."
+        return f"More {found.repeats}s will not decide it."
     return (
         f"Not even {enumerated(more, 'or')} would decide it with a probability of {100 * WANTED_POWER:.0f} %."
     )

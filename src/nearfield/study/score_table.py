@@ -27,8 +27,8 @@ COLUMNS = ("measure", "arm", "seed", "fold", "group", "score")
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Scores (S, G) of one measure by arm and by baseline; NaN rows for failed trainings.
+class ScoreTables:
+    """ScoreTables (S, G) of one measure by arm and by baseline; NaN rows for failed trainings.
 
     Their precision is that of scores.parquet, so that a conclusion from the file is that from the runs.
     """
@@ -39,7 +39,9 @@ class Scores:
     """The fold (G,) of each group, from 0; None without folds."""
 
     @classmethod
-    def of(cls, arms: Mapping[str, Array], baselines: Mapping[str, Array], folds: Ints | None) -> "Scores":
+    def of(
+        cls, arms: Mapping[str, Array], baselines: Mapping[str, Array], folds: Ints | None
+    ) -> "ScoreTables":
         """The scores of these tables, in single precision."""
 
         def single(tables: Mapping[str, Array]) -> dict[str, Array]:
@@ -48,7 +50,7 @@ class Scores:
         return cls(single(arms), single(baselines), folds)
 
 
-def write_scores(folder: Path, scores: Mapping[str, Scores]) -> None:
+def write_scores(folder: Path, scores: Mapping[str, ScoreTables]) -> None:
     """Writes the scores of each measure to `folder`/scores.parquet."""
     frames = [
         _frame(measure, name, table, each.folds)
@@ -79,7 +81,7 @@ def _frame(measure: str, name: str, table: Array, folds: Ints | None) -> pd.Data
     ).astype({"measure": "category", "arm": "category"})
 
 
-def read_scores(folder: Path) -> dict[str, Scores]:
+def read_scores(folder: Path) -> dict[str, ScoreTables]:
     """The scores of each measure in `folder`/scores.parquet; empty without that file.
 
     Raises DataError if the file is damaged.
@@ -96,7 +98,7 @@ def read_scores(folder: Path) -> dict[str, Scores]:
         raise DataError(f"{path}: cannot be read: {error}. Report the study again from its runs.") from error
 
 
-def _scores(frame: pd.DataFrame) -> Scores:
+def _scores(frame: pd.DataFrame) -> ScoreTables:
     arms: dict[str, Array] = {}
     baselines: dict[str, Array] = {}
     fold = frame.drop_duplicates("group").sort_values("group")["fold"].to_numpy(np.int64)
@@ -104,7 +106,7 @@ def _scores(frame: pd.DataFrame) -> Scores:
         table = part.pivot(index="seed", columns="group", values="score").to_numpy(np.float64)
         plain = str(name).removeprefix("baseline/")
         (arms if plain == name else baselines)[plain] = table
-    return Scores(arms, baselines, fold if len(np.unique(fold)) > 1 else None)
+    return ScoreTables(arms, baselines, fold if len(np.unique(fold)) > 1 else None)
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ class Asked:
     folds: int = 1
     """Number of trainings of an arm for each seed."""
 
-    def failures(self, look: Look, scores: Scores) -> dict[str, str]:
+    def failures(self, look: Look, scores: ScoreTables) -> dict[str, str]:
         """The arms that cannot be compared at a look, and why: what fails after the look does not count."""
         found = {}
         for arm, runs in self.runs.items():
@@ -143,7 +145,7 @@ class Asked:
         )
 
 
-def conclusion_of(asked: Asked, scores: Scores) -> Conclusion:
+def conclusion_of(asked: Asked, scores: ScoreTables) -> Conclusion:
     """The conclusion of a study on one measure.
 
     An arm that a look shows to be worse is trained no further: its verdict and its comparisons are those of
@@ -183,7 +185,7 @@ def conclusion_of(asked: Asked, scores: Scores) -> Conclusion:
 
 
 def _at(
-    asked: Asked, look: Look, scores: Scores, left: Mapping[str, Array], failures: Mapping[str, str]
+    asked: Asked, look: Look, scores: ScoreTables, left: Mapping[str, Array], failures: Mapping[str, str]
 ) -> Conclusion:
     """The conclusion at one look, about the arms that are left."""
 
@@ -208,7 +210,7 @@ def _only(found: Conclusion, arms: Collection[str]) -> Conclusion:
     )
 
 
-def concluded_again(facts: StudyFacts, scores: Mapping[str, Scores]) -> StudyFacts:
+def concluded_again(facts: StudyFacts, scores: Mapping[str, ScoreTables]) -> StudyFacts:
     """The facts with conclusion and estimates from the scores, by the present statistics."""
     if facts.judge not in scores or not facts.looks:
         return facts
@@ -229,7 +231,7 @@ def concluded_again(facts: StudyFacts, scores: Mapping[str, Scores]) -> StudyFac
     return replace(facts, conclusion=conclusion, arms=arms)
 
 
-def estimates_of(arm: str, judge: str, scores: Mapping[str, Scores]) -> dict[str, Estimate]:
+def estimates_of(arm: str, judge: str, scores: Mapping[str, ScoreTables]) -> dict[str, Estimate]:
     """The estimates of an arm on each measure but the judge."""
     return {
         name: estimate(found.arms[arm], span(name), found.folds)

@@ -119,7 +119,9 @@ def arms_svg(found: Judgement, unit: str) -> str:
         axes.plot(ends, [at, at], color="#555555", linewidth=3)
     axes.set_yticks([])
     axes.set_xlabel(unit)
-    axes.margins(x=0.2)
+    axes.margins(x=0.2, y=0.25)
+    for side in ("left", "top", "right"):
+        axes.spines[side].set_visible(False)
     quieten(figure)
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None})
