@@ -378,10 +378,43 @@ def test_several_data_sets_are_judged_in_general_and_each() -> None:
     alone = judge(sets[0].drop(columns="dataset"))
     assert found.others[0].difference == pytest.approx(alone.difference)
     assert found.others[0].high - found.others[0].low > alone.high - alone.low
-    with pytest.raises(RequestError, match="2 data sets; 3 are needed"):
+    with pytest.raises(RequestError, match="2 data sets with all arms; 3 are needed"):
         judge(pd.concat(sets[:2]))
     wide = pd.concat([means.reset_index(), pd.DataFrame({"dataset": ["more"], "a": [0.5], "b": [0.7]})])
     assert judge(wide).groups == 5  # a score for each arm and set: the sets are the groups
+
+
+def sets_of(gain: float) -> pd.DataFrame:
+    """Six data sets of unlike difficulty, and two arms."""
+    return pd.concat(
+        scores(0.5 + number, 0.5 + number + gain, seeds=3, groups=12, number=number).assign(dataset=number)
+        for number in range(6)
+    )
+
+
+def test_what_an_arm_lacks_on_a_data_set_is_left_out_in_general_too() -> None:
+    table = sets_of(0.1)
+    table.loc[table["group"] < 3, "score"] += 10
+    found = judge(table[(table["arm"] != "b") | (table["group"] >= 3)])
+    assert found.verdict == "better"
+    assert found.difference == pytest.approx(np.mean([each.difference for each in found.others]))
+    assert found.notes[0] == "0: 3 groups left out, because not every arm has a score there."
+    without = table[(table["arm"] != "b") | (table["dataset"] != 2)]
+    with pytest.raises(RequestError, match="dataset 2: arm: two arms are needed"):
+        judge(without)
+
+
+def test_data_sets_are_paired_where_seeds_are_not() -> None:
+    table = sets_of(0.1)
+    assert same(judge(table, is_paired=False), judge(table))
+
+
+def test_a_judgement_in_general_speaks_of_data_sets() -> None:
+    found = judge(sets_of(0.1))
+    assert (found.seeds, found.groups) == (1, 6)
+    assert found.answer.endswith("6 data sets). It holds in the mean over other data sets of this kind.")
+    assert "data sets would decide it" in judge(sets_of(0.01)).answer
+    assert "3 seeds and 12 groups)" in found.others[0].answer
 
 
 def test_several_measures_divide_the_error_rate() -> None:

@@ -4,7 +4,7 @@ import html
 import io
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,8 +32,6 @@ from nearfield.training.plotting import MUTED, new_figure, quieten
 LEAST_GROUPS = 5
 """Without seeds, a comparison needs this many groups."""
 MOST_ARMS = 100
-GENERAL = "in general"
-"""What a judgement is about that has data sets as its repetitions."""
 LARGEST = 1e100
 """Largest size of a score."""
 MISSING = {"", "nan", "na", "n/a", "null", "none"}
@@ -88,6 +86,8 @@ class Scores:
     """What was left out or averaged, a sentence each."""
     folds: Ints | None = None
     """The fold (groups,) of each group; None without folds."""
+    are_sets: bool = False
+    """Whether the groups are data sets."""
 
     @classmethod
     def of(cls, frame: pd.DataFrame, is_paired: bool = True) -> "Scores":
@@ -129,6 +129,27 @@ class Scores:
         _check_size(cube, has_seeds, has_groups, folds)
         table = cube if has_seeds else cube.transpose(0, 2, 1)
         return cls(arms, table, has_seeds, has_groups, tuple(notes), folds)
+
+    @classmethod
+    def in_general(cls, sets: Mapping[str, "Scores"]) -> "Scores":
+        """The mean of each arm on each data set; the sets are the groups.
+
+        Raises RequestError if too few sets have all arms.
+        """
+        arms = tuple(dict.fromkeys(arm for own in sets.values() for arm in own.arms))
+        means = np.full((len(arms), len(sets)), np.nan)
+        for place, own in enumerate(sets.values()):
+            means[[arms.index(arm) for arm in own.arms], place] = own.table.mean((1, 2))
+        whole = np.isfinite(means).all(0)
+        if whole.sum() < LEAST_SEEDS:
+            raise RequestError(
+                f"dataset: {count(int(whole.sum()), 'data set')} with all arms; {LEAST_SEEDS} are needed to "
+                "judge in general. Judge each by itself, or add data sets."
+            )
+        notes = [f"{name}: {note}" for name, own in sets.items() for note in own.notes]
+        if without := [name for name, is_whole in zip(sets, whole, strict=True) if not is_whole]:
+            notes.append(f"{enumerated(without)} left out in general, because an arm has no score there.")
+        return cls(arms, means[:, whole, None], False, True, tuple(notes), are_sets=True)
 
     @property
     def seeds(self) -> int:
@@ -354,10 +375,10 @@ class Judgement:
     """Whether the caller named the candidate (or there are two arms); otherwise the scores chose it."""
     conclusion: Conclusion
     """All comparisons; with `lower_is_better`, of the negated scores."""
-    repeats: str = "seed"
-    """What `seeds` counts: a seed, or a data set in a judgement in general."""
     of: str = ""
     """What was judged, if the table has several measures or data sets: "F1 on esc10"."""
+    are_sets: bool = False
+    """Whether the groups are data sets."""
     others: tuple["Judgement", ...] = ()
     """The judgements on further measures and on each data set, of the same candidate. All together make a
     false claim with a probability of at most 5 %."""
@@ -404,8 +425,8 @@ def judge(
     fold : str, optional
         Column of the fold in which each group was tested, by trainings that never saw it.
     dataset : str, optional
-        Column of data sets. The judgement is then about such sets in general, at half of the error rate, and
-        `others` has the judgement on each of them.
+        Column of data sets. The judgement is then about such sets in general, at half of the error rate: the
+        means on each set are compared. `others` has the judgement on each of them.
     measure : str, optional
         Column of measures. The judgement is then about the first; `others` has those on the others. All have
         an equal part of the error rate.
@@ -447,20 +468,17 @@ def judge(
     scores = [score] if isinstance(score, str | None) else list(score)
     found: list[Judgement] = []
     columns = ScoreColumns(arm, seed, group, None, fold, dataset, measure)
-    for of, part, share in _parts(frame, columns, scores):
-        asked = Scores.of(part, is_paired)
+    for of, asked, share in _parts(frame, columns, scores, is_paired):
         chosen = candidate or (found[0].candidate if found else None)
         one = _judged(asked, chosen, against, meaningful, lower_is_better, share)
-        repeats = "data set" if of.endswith(GENERAL) else "seed"
-        is_named = candidate is not None or len(asked.arms) == 2
-        found.append(replace(one, of=of, repeats=repeats, is_named=is_named))
+        found.append(replace(one, of=of, is_named=candidate is not None or len(asked.arms) == 2))
     return replace(found[0], others=tuple(found[1:]))
 
 
 def _parts(
-    frame: pd.DataFrame, columns: ScoreColumns, scores: Sequence[str | None]
-) -> Iterator[tuple[str, pd.DataFrame, float]]:
-    """What is judged: its name, its rows with the usual names of columns, and its part of the error rate."""
+    frame: pd.DataFrame, columns: ScoreColumns, scores: Sequence[str | None], is_paired: bool
+) -> Iterator[tuple[str, Scores, float]]:
+    """What is judged: its name, its scores, and its part of the error rate."""
     measured: list[tuple[str, pd.DataFrame]] = []
     for name in scores:
         others = [each for each in scores if each not in (name, None)]
@@ -473,27 +491,21 @@ def _parts(
     for name, own in measured:
         share = 1 / len(measured)
         if "dataset" not in own:
-            yield name, own, share
+            yield name, Scores.of(own, is_paired), share
             continue
         if "seed" not in own and "group" not in own:  # a score for each arm and data set
-            yield name, own.rename(columns={"dataset": "group"}), share
+            sets = Scores.of(own.rename(columns={"dataset": "group"}), is_paired)
+            yield name, replace(sets, are_sets=True), share
             continue
-        sets = [(str(each), part) for each, part in own.groupby("dataset", sort=False, observed=True)]
-        if len(sets) < LEAST_SEEDS:
-            raise RequestError(
-                f"dataset: {count(len(sets), 'data set')}; {LEAST_SEEDS} are needed to judge in general. "
-                "Judge each by itself, or add data sets."
-            )
-        yield f"{name} {GENERAL}".strip(), _averaged(own), share / 2
-        for each, part in sets:
-            yield f"{name} on {each}".strip(), part.drop(columns="dataset"), share / 2 / len(sets)
-
-
-def _averaged(frame: pd.DataFrame) -> pd.DataFrame:
-    """The mean of each arm on each data set, as its repetitions."""
-    long = _long(frame.rename(columns={"dataset": "seed", "seed": "_seed"}), [])
-    means: pd.DataFrame = long.groupby(["arm", "seed"], sort=False)["score"].mean().reset_index()
-    return means
+        by_set: dict[str, Scores] = {}
+        for each, part in own.groupby("dataset", sort=False, observed=True):
+            try:
+                by_set[str(each)] = Scores.of(part.drop(columns="dataset"), is_paired)
+            except (RequestError, DataError) as error:
+                raise type(error)(f"dataset {each}: {error}") from None
+        yield f"{name} in general".strip(), Scores.in_general(by_set), share / 2
+        for each, scores_there in by_set.items():
+            yield f"{name} on {each}".strip(), scores_there, share / 2 / len(by_set)
 
 
 def _judged(
@@ -543,6 +555,7 @@ def _judged(
         lower_is_better=lower_is_better,
         notes=scores.notes,
         is_named=candidate is not None or len(scores.arms) == 2,
+        are_sets=scores.are_sets,
         conclusion=found,
     )
 
@@ -612,24 +625,23 @@ def _answer(found: Judgement) -> list[str]:
         said.append(_price(found))
     about = {
         (True, True): "It holds for other trainings and other groups of this kind.",
-        (True, False): "It holds for other data sets of this kind."
-        if found.repeats == "data set"
-        else "It holds for other trainings, on this test set.",
+        (True, False): "It holds for other trainings, on this test set.",
         (False, True): "It holds for these arms as they are, on other groups of this kind.",
     }
     if found.verdict != "undecided":
-        said.append(about[found.seeds > 1, found.groups > 1])
+        general = "It holds in the mean over other data sets of this kind."
+        said.append(general if found.are_sets else about[found.seeds > 1, found.groups > 1])
     return said
 
 
 def _sample(found: Judgement) -> str:
     """What the scores were taken from."""
-    parts = [
-        count(number, name)
-        for number, name in ((found.seeds, found.repeats), (found.groups, "group"))
-        if number > 1
-    ]
-    return " and ".join(parts)
+    counted = ((found.seeds, "seed"), (found.groups, _unit(found)))
+    return " and ".join(count(number, name) for number, name in counted if number > 1)
+
+
+def _unit(found: Judgement) -> str:
+    return "data set" if found.are_sets else "group"
 
 
 def _price(found: Judgement) -> str:
@@ -637,8 +649,8 @@ def _price(found: Judgement) -> str:
     ways = [
         f"about {count(needed - has, f'more {name}')}"
         for needed, has, name in (
-            (found.more_seeds, found.seeds, found.repeats),
-            (found.more_groups, found.groups, "group"),
+            (found.more_seeds, found.seeds, "seed"),
+            (found.more_groups, found.groups, _unit(found)),
         )
         if needed is not None and needed > has
     ]
@@ -647,11 +659,11 @@ def _price(found: Judgement) -> str:
     parts = rows_of(found.conclusion, found.candidate, found.against)[0].parts
     if found.p == 1 and not any((parts.seed, parts.group, parts.residual)):
         return "Nothing varies, so that chance cannot be estimated."
-    more = [count(MOST_SEEDS, found.repeats)] if 1 < found.seeds < MOST_SEEDS else []
+    more = [f"{MOST_SEEDS} seeds"] if 1 < found.seeds < MOST_SEEDS else []
     if found.groups > 1:
-        more.append(f"{MOST_TIMES} times as many groups")
+        more.append(f"{MOST_TIMES} times as many {_unit(found)}s")
     if not more:
-        return f"More {found.repeats}s will not decide it."
+        return "More seeds will not decide it."
     return (
         f"Not even {enumerated(more, 'or')} would decide it with a probability of {100 * WANTED_POWER:.0f} %."
     )
