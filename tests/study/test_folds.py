@@ -1,5 +1,6 @@
 """Studies by folds: mean squares against slow sums, equal arms by simulation, and a study from end to end."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -39,21 +40,26 @@ def test_mean_squares_are_those_within_folds(seeds: int, folds: int, most: int, 
     few = groups < 2 * folds
     of_all = seeds * ((table.mean(0) - mean) ** 2).sum()
     assert found.group == pytest.approx(of_all / (groups - 1) if few else of_groups / (groups - folds))
-    assert found.dof == (folds * (seeds - 1) or folds - 1, groups - 1 if few else groups - folds)
     if seeds == 1:
+        assert found.dof == (folds - 1, groups - 1 if few else groups - folds)
         between = sum(cell(f).size * (cell(f).mean() - mean) ** 2 for f in range(folds)) / (folds - 1)
-        assert found.seed == pytest.approx(max(0.0, between - found.group))
+        size = sum(cell(f).size ** 2 for f in range(folds)) / groups
+        uneven = size * (folds - 1) / (groups - size)
+        assert found.seed == pytest.approx(max(0.0, between - found.group) * uneven)
         return
-    of_seeds = sum(
-        cell(f).shape[1] * (cell(f)[s].mean() - cell(f).mean()) ** 2
-        for f in range(folds)
-        for s in range(seeds)
-    )
+    by_fold = [
+        cell(f).shape[1] * ((cell(f).mean(1) - cell(f).mean()) ** 2).sum() / (seeds - 1) for f in range(folds)
+    ]
+    of_seeds = (seeds - 1) * sum(by_fold)
     within = sum(((cell(f) - cell(f).mean()) ** 2).sum() for f in range(folds))
-    assert found.seed == pytest.approx(of_seeds / (folds * (seeds - 1)))
+    shares = np.bincount(fold) / groups
+    assert found.seed == pytest.approx(shares @ by_fold)
     assert found.rest == pytest.approx(
         (within - of_groups - of_seeds) / max(1, (seeds - 1) * (groups - folds)), abs=1e-12
     )
+    weights = shares * np.bincount(fold)  # of equal mean squares of trainings
+    freedom = weights.sum() ** 2 / (weights**2 / (seeds - 1)).sum()
+    assert found.dof == (math.floor(freedom + 1e-9), groups - 1 if few else groups - folds)
 
 
 @pytest.mark.parametrize(("folds", "groups", "seeds"), [(5, 5, 3), (10, 10, 3), (10, 11, 3), (5, 5, 1)])
@@ -69,6 +75,19 @@ def test_equal_arms_with_hardly_a_group_in_each_fold_are_rarely_told_apart(
     own, errors, shares, bound = all_pairs(tables, fold)
     claimed = np.abs(own.mean) > bound.limit(shares, FALSE_CLAIMS) * errors
     assert claimed.mean() <= 0.05 + 2 * (0.05 * 0.95 / studies) ** 0.5
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("sizes", [(8, 8, 8, 8, 8), (16, 6, 6, 6, 6), (28, 3, 3, 3, 3)])
+def test_the_error_of_uneven_folds_is_that_of_the_mean(sizes: tuple[int, ...], seeds: int) -> None:
+    """Trainings alone vary. A fold with most of the groups has most of the error."""
+    rng, fold, studies = np.random.default_rng(1), np.repeat(np.arange(5), sizes), 2000
+    tables = rng.normal(size=(studies, 2, seeds, 5))[..., fold]
+    tables += 0.5 * rng.normal(size=(studies, 2, seeds, len(fold)))
+    own, errors, by_seed, bound = all_pairs(tables, fold)
+    assert (errors**2).mean() == pytest.approx(own.mean.var(), rel=0.1)
+    claimed = np.abs(own.mean) > bound.limit(by_seed, 0.05) * errors
+    assert claimed.mean() <= 0.05 + 3 * (0.05 * 0.95 / studies) ** 0.5
 
 
 def test_one_fold_is_no_fold() -> None:

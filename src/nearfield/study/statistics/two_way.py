@@ -18,15 +18,17 @@ With F folds, every group is judged by S trainings that never saw its fold, and 
     d[s, g] = mean + fold[f] + seed[f, s] + group[g] + rest[s, g]           f: the fold of group g
 
 MS_seed is then that of trainings within folds, with F (S - 1) degrees of freedom, and MS_group that of groups
-within folds. Two kinds of chance do not show in them: that of the training clips, which folds share (Bengio &
-Grandvalet 2004: no unbiased estimate exists), and that of the partition. Both shrink with the number of
-groups, as the groups' part does, so that the groups' part counts `OVERLAP` times (`benchmarks/folds.py`
-calibrates the factor with learners of three sorts). With one seed, what folds vary more than groups do is the
-part of the trainings, with F - 1 degrees of freedom. With fewer than two groups in a fold on average, hardly
-anything shows how groups vary within folds: MS_group is then that of all groups, with G - 1 degrees of
-freedom, which also holds what folds vary.
+within folds. A fold counts by its groups, as in the mean; uneven folds have fewer degrees of freedom. Two
+kinds of chance do not show in them: that of the training clips, which folds share (Bengio & Grandvalet 2004:
+no unbiased estimate exists), and that of the partition. Both shrink with the number of groups, as the groups'
+part does, so that the groups' part counts `OVERLAP` times (`benchmarks/folds.py` calibrates the factor with
+learners of three sorts). With one seed, what folds vary more than groups do is the part of the trainings,
+with F - 1 degrees of freedom. With fewer than two groups in a fold on average, hardly anything shows how
+groups vary within folds: MS_group is then that of all groups, with G - 1 degrees of freedom, which also holds
+what folds vary.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,6 +68,8 @@ class MeanSquares:
     """Further degrees of freedom of the groups, from other layouts (see `borrowing`)."""
     folds: int = 1
     """Number of folds; 1: all groups are judged by the same trainings."""
+    even_folds: float = 0.0
+    """Number of equal folds with as many degrees of freedom (Satterthwaite 1946); 0: `folds`."""
 
     @classmethod
     def of(cls, table: Array, folds: Ints | None = None) -> "MeanSquares":
@@ -102,13 +106,17 @@ class MeanSquares:
         group = seeds * (varied**2).sum(-1) / group_dof(groups, number)
         if seeds == 1:
             between = (sizes * (by_fold - mean[..., None]) ** 2).sum(-1) / (number - 1)
-            more = np.maximum(between - group, 0.0)
+            # Groups of a larger fold share their training, which counts more in the mean than between folds.
+            size = (sizes**2).sum() / groups
+            more = np.maximum(between - group, 0.0) * size * (number - 1) / (groups - size)
             return cls(mean, more, group, np.zeros_like(group), 1, groups, folds=number)
-        spread = sizes * (by_training - by_fold[..., None, :]) ** 2
-        seed = spread.sum((-2, -1)) / (number * (seeds - 1))
+        # A fold counts by its groups, as in the mean.
+        spread = sizes**2 / groups * (by_training - by_fold[..., None, :]) ** 2
+        seed = spread.sum((-2, -1)) / (seeds - 1)
         rest = table - by_training[..., fold] - within[..., None, :]
         residual = (rest**2).sum((-2, -1)) / max(1, (seeds - 1) * (groups - number))
-        return cls(mean, seed, group, residual, seeds, groups, folds=number)
+        even = float((sizes**2).sum() ** 2 / (sizes**4).sum())
+        return cls(mean, seed, group, residual, seeds, groups, folds=number, even_folds=even)
 
     def pooled(self, layouts: int) -> "MeanSquares":
         """The average over the last axis, which counts as `layouts` independent layouts."""
@@ -198,7 +206,7 @@ class MeanSquares:
     @property
     def _own_dof(self) -> tuple[int, int]:
         """Degrees of freedom of the seeds and of the groups of one layout."""
-        by_seed = self.folds * (self.seeds - 1) or self.folds - 1
+        by_seed = math.floor((self.even_folds or self.folds) * (self.seeds - 1) + 1e-9) or self.folds - 1
         return by_seed, group_dof(self.groups, self.folds)
 
     def parts(self) -> tuple[Any, Any, Any]:
