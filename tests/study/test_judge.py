@@ -363,6 +363,64 @@ def test_groups_of_folds_are_judged_as_in_a_study_by_folds() -> None:
         judge(table.assign(part=table["seed"]), fold="part")
 
 
+def test_trainings_in_folds_need_no_common_seed() -> None:
+    table = scores(0.5, 0.6, seeds=3, groups=20, apart=0.1)
+    table["fold"] = table["group"] % 5
+    found = judge(table)
+    assert "3 seeds and 20 groups in 5 folds" in found.answer
+    numbered = table.assign(seed=5 * table["seed"] + table["fold"])  # each training has a seed of its own
+    assert same(judge(numbered), found)
+    one = table[table["seed"] == 0]
+    found = judge(one)
+    assert (found.seeds, found.folds) == (1, 5)
+    assert "holds for other trainings and other groups" in found.answer
+    assert same(judge(one.drop(columns="seed")), found)
+    with pytest.raises(RequestError, match="1 seed that all arms share; 3 are needed"):
+        judge(one.drop(columns="seed").assign(fold=one["group"] % 2))
+
+
+def test_data_sets_in_general_are_compared_on_the_groups_that_all_arms_have(tmp_path: Path) -> None:
+    sets = [
+        scores(0.5, 0.5, seeds=3, groups=12, apart=0.02, number=number).assign(dataset=f"set {number}")
+        for number in range(4)
+    ]
+    whole = pd.concat(sets)
+    hard = (whole["arm"] == "b") & (whole["group"] < 4)
+    easier = whole.assign(score=whole["score"] - 0.4 * (whole["group"] < 4))[~hard]
+    means = easier[easier["group"] >= 4].groupby(["dataset", "arm"])["score"].mean().unstack()
+    found = judge(easier)
+    assert found.difference == pytest.approx((means["b"] - means["a"]).mean())
+    assert found.means["a"] == pytest.approx(means["a"].mean())
+    assert "4 data sets" in found.answer
+    easier.to_csv(tmp_path / "easier.csv", index=False)
+    result = called("judge", str(tmp_path / "easier.csv"), "--out", str(tmp_path / "out"))
+    assert "Note: on set 0: 4 groups left out" in " ".join(result.output.split())
+    document = (tmp_path / "out/judge.md").read_text()
+    assert "in general: " in document.splitlines()[2]
+    assert "- on set 3: 4 groups left out" in document
+    wide = whole.pivot_table(index=["dataset", "seed", "group"], columns="arm", values="score").reset_index()
+    assert same(judge(wide), judge(whole))
+    apart = judge(whole, is_paired=False)  # seeds have nothing in common, data sets do
+    assert (apart.low, apart.high) == pytest.approx((judge(whole).low, judge(whole).high))
+
+
+def test_errors_say_which_measure_or_data_set_they_are_about() -> None:
+    sets = [scores(0.5, 0.6, 0.7, seeds=3, number=n).assign(dataset=f"s{n}") for n in range(3)]
+    lacking = sets[1][sets[1]["arm"] != "c"]
+    with pytest.raises(RequestError, match=r"^on s1: seed: 2 seeds"):
+        judge(pd.concat([sets[0], sets[1][sets[1]["seed"] < 2], sets[2]]))
+    measures = pd.concat([sets[0].assign(measure="f1"), lacking.assign(measure="loss")])
+    with pytest.raises(RequestError, match=r"^loss: candidate: there is no arm 'c'"):
+        judge(measures.drop(columns="dataset"), candidate="c")
+    empty = pd.concat(sets, ignore_index=True)
+    empty.loc[3, "dataset"] = ""
+    with pytest.raises(DataError, match="dataset: row 5 has no dataset"):
+        judge(empty)
+    table = scores(0.5, 0.6)
+    assert same(judge(table, score=[]), judge(table))
+    assert same(judge(table, score=["score", "score"]), judge(table))
+
+
 def test_several_data_sets_are_judged_in_general_and_each() -> None:
     sets = []
     for number, gap in enumerate((0.1, 0.3, 0.2, 0.25)):
@@ -398,7 +456,7 @@ def test_what_an_arm_lacks_on_a_data_set_is_left_out_in_general_too() -> None:
     found = judge(table[(table["arm"] != "b") | (table["group"] >= 3)])
     assert found.verdict == "better"
     assert found.difference == pytest.approx(np.mean([each.difference for each in found.others]))
-    assert found.notes[0] == "0: 3 groups left out, because not every arm has a score there."
+    assert found.others[0].notes == ("3 groups left out, because not every arm has a score there.",)
     without = table[(table["arm"] != "b") | (table["dataset"] != 2)]
     with pytest.raises(RequestError, match="dataset 2: arm: two arms are needed"):
         judge(without)

@@ -97,7 +97,7 @@ def judge(
 
 
 def _show(found: "Judgement") -> None:
-    from nearfield.study.judge import means_text
+    from nearfield.study.judge import all_notes, means_text
 
     table = Table("arm", "mean [95 % interval]", "", box=None, pad_edge=False)
     best_first = sorted(found.means, key=lambda arm: found.means[arm], reverse=not found.lower_is_better)
@@ -108,5 +108,5 @@ def _show(found: "Judgement") -> None:
     say(f"{found.of}: {found.answer}" if found.of else found.answer)
     for each in found.others:
         say(f"{each.of}: {each.answer}")
-    for note in found.notes:
+    for note in all_notes(found):
         say(f"Note: {note}")

@@ -5,6 +5,7 @@ import io
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -97,7 +98,7 @@ class Scores:
         not numbers.
         """
         notes = list[str]()
-        long = _long(frame, notes)
+        long = _nested(_long(frame, notes))
         has_seeds, has_groups = "seed" in long, "group" in long
         if not has_seeds and not has_groups:
             raise RequestError(
@@ -146,7 +147,7 @@ class Scores:
                 f"dataset: {count(int(whole.sum()), 'data set')} with all arms; {LEAST_SEEDS} are needed to "
                 "judge in general. Judge each by itself, or add data sets."
             )
-        notes = [f"{name}: {note}" for name, own in sets.items() for note in own.notes]
+        notes = list[str]()
         if without := [name for name, is_whole in zip(sets, whole, strict=True) if not is_whole]:
             notes.append(f"{enumerated(without)} left out in general, because an arm has no score there.")
         return cls(arms, means[:, whole, None], False, True, tuple(notes), are_sets=True)
@@ -226,8 +227,9 @@ def _long(frame: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
             found = found[~empty]
     without = [str(arm) for arm, own in found.groupby("arm", sort=False)["score"] if own.isna().all()]
     if without:
+        verb = "has" if len(without) == 1 else "have"
         raise DataError(
-            f"arm: {enumerated(without)} has no score at all. If its trainings failed, remove its rows to "
+            f"arm: {enumerated(without)} {verb} no score at all. If trainings failed, remove their rows to "
             "compare the others."
         )
     return found.dropna(subset=["score"])
@@ -270,6 +272,21 @@ def _numbered(long: pd.DataFrame) -> pd.DataFrame:
         order = stream(0, "unpaired seeds", number).permutation(len(seeds))
         found.loc[own, "seed"] = long.loc[own, "seed"].map(dict(zip(seeds, order.astype(str), strict=True)))
     return found
+
+
+def _nested(long: pd.DataFrame) -> pd.DataFrame:
+    """Numbers the trainings within each fold, if each of them tested a single fold.
+
+    Trainings without seeds are one in each fold. Their numbers may also differ from fold to fold.
+    """
+    if not {"fold", "group"} <= set(long) or long["fold"].nunique() < 2:
+        return long
+    if "seed" not in long:
+        return long.assign(seed="0")
+    if (long.groupby("seed")["fold"].nunique() > 1).any():
+        return long
+    number = long.groupby("fold")["seed"].transform(lambda own: pd.factorize(own, sort=True)[0])
+    return long.assign(seed=number.astype(str))
 
 
 def _square(cells: pd.Series, long: pd.DataFrame) -> Array:
@@ -384,6 +401,11 @@ class Judgement:
     false claim with a probability of at most 5 %."""
 
     @property
+    def folds(self) -> int:
+        """Number of folds; 1 if the table has none."""
+        return self.conclusion.comparisons[0].folds
+
+    @property
     def answer(self) -> str:
         """Two or three sentences: the verdict, its evidence, and what would change it."""
         return " ".join(_answer(self))
@@ -465,12 +487,13 @@ def judge(
     frame = table if isinstance(table, pd.DataFrame) else read(Path(table))
     if not (math.isfinite(meaningful) and meaningful >= 0):
         raise RequestError(f"meaningful must be 0 or more. Given: {meaningful:g}.")
-    scores = [score] if isinstance(score, str | None) else list(score)
+    scores = dict.fromkeys([score] if isinstance(score, str | None) else score) or {None: None}
     found: list[Judgement] = []
     columns = ScoreColumns(arm, seed, group, None, fold, dataset, measure)
-    for of, asked, share in _parts(frame, columns, scores, is_paired):
+    for of, asked, share in _parts(frame, columns, list(scores), is_paired):
         chosen = candidate or (found[0].candidate if found else None)
-        one = _judged(asked, chosen, against, meaningful, lower_is_better, share)
+        with _about(of):
+            one = _judged(asked, chosen, against, meaningful, lower_is_better, share)
         found.append(replace(one, of=of, is_named=candidate is not None or len(asked.arms) == 2))
     return replace(found[0], others=tuple(found[1:]))
 
@@ -483,29 +506,45 @@ def _parts(
     for name in scores:
         others = [each for each in scores if each not in (name, None)]
         own = replace(columns, score=name).rename(frame.drop(columns=others, errors="ignore"))
+        of = name if name and len(scores) > 1 else ""
         if "measure" in own and "measure" not in (columns.arm, columns.group):
-            parts = own.groupby("measure", sort=False, observed=True)
-            measured += [(str(each), part.drop(columns="measure")) for each, part in parts]
+            parts = _divided(own, "measure")
+            measured += [(f"{each} ({of})" if of else each, part) for each, part in parts]
         else:
-            measured.append((name if name and len(scores) > 1 else "", own))
+            measured.append((of, own))
     for name, own in measured:
         share = 1 / len(measured)
-        if "dataset" not in own:
-            yield name, Scores.of(own, is_paired), share
-            continue
-        if "seed" not in own and "group" not in own:  # a score for each arm and data set
-            sets = Scores.of(own.rename(columns={"dataset": "group"}), is_paired)
-            yield name, replace(sets, are_sets=True), share
+        if "dataset" not in own or not {"seed", "group"} & set(own):
+            with _about(name):  # without either, there is a score for each arm and data set
+                asked = Scores.of(own.rename(columns={"dataset": "group"}), is_paired)
+            yield name, replace(asked, are_sets="dataset" in own), share
             continue
         by_set: dict[str, Scores] = {}
-        for each, part in own.groupby("dataset", sort=False, observed=True):
-            try:
-                by_set[str(each)] = Scores.of(part.drop(columns="dataset"), is_paired)
-            except (RequestError, DataError) as error:
-                raise type(error)(f"dataset {each}: {error}") from None
-        yield f"{name} in general".strip(), Scores.in_general(by_set), share / 2
+        for each, part in _divided(own, "dataset"):
+            with _about(f"{name} on {each}".strip()):
+                by_set[each] = Scores.of(part, is_paired)
+        with _about(name):
+            general = Scores.in_general(by_set)
+        yield f"{name} in general".strip(), general, share / 2
         for each, scores_there in by_set.items():
             yield f"{name} on {each}".strip(), scores_there, share / 2 / len(by_set)
+
+
+def _divided(frame: pd.DataFrame, column: str) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each value of a column, without it. Raises DataError if a row has no value."""
+    value = frame[column].where(frame[column].notna(), "").astype(str).str.strip()
+    if (empty := np.flatnonzero(value == "")).size:
+        raise DataError(f"{column}: row {empty[0] + 2} has no {column}. Fill in the cell, or remove the row.")
+    return [(str(each), part) for each, part in frame.drop(columns=column).groupby(value, sort=False)]
+
+
+@contextmanager
+def _about(of: str) -> Iterator[None]:
+    """Errors say which measure or data set they are about."""
+    try:
+        yield
+    except (RequestError, DataError) as error:
+        raise type(error)(f"{of}: {error}" if of else str(error)) from None
 
 
 def _judged(
@@ -630,14 +669,15 @@ def _answer(found: Judgement) -> list[str]:
     }
     if found.verdict != "undecided":
         general = "It holds in the mean over other data sets of this kind."
-        said.append(general if found.are_sets else about[found.seeds > 1, found.groups > 1])
+        said.append(general if found.are_sets else about[found.seeds * found.folds > 1, found.groups > 1])
     return said
 
 
 def _sample(found: Judgement) -> str:
     """What the scores were taken from."""
     counted = ((found.seeds, "seed"), (found.groups, _unit(found)))
-    return " and ".join(count(number, name) for number, name in counted if number > 1)
+    folds = f" in {found.folds} folds" if found.folds > 1 else ""
+    return " and ".join(count(number, name) for number, name in counted if number > 1) + folds
 
 
 def _unit(found: Judgement) -> str:
@@ -682,6 +722,16 @@ def means_text(found: Judgement, arm: str) -> str:
     return f"{plain(found.means[arm], n)} [{plain(ends[0], n)}, {plain(ends[1], n)}]"
 
 
+def _of(found: Judgement) -> str:
+    """What a judgement is about, before its answer."""
+    return f"{found.of}: " if found.of else ""
+
+
+def all_notes(found: Judgement) -> list[str]:
+    """What was left out or averaged, in all parts of a table."""
+    return list(dict.fromkeys(_of(each) + note for each in (found, *found.others) for note in each.notes))
+
+
 # Files of a judgement.
 
 
@@ -694,14 +744,15 @@ def write(found: Judgement, folder: Path) -> None:
 
 
 def _document(found: Judgement) -> Iterator[str]:
-    yield from ("# Judgement", "", found.answer, "")
+    yield from ("# Judgement", "", _of(found) + found.answer, "")
     yield from ("| arm | mean [95 % interval] |", "|---|---|")
     for arm in found.means:
         name = " ".join(html.escape(arm, quote=False).replace("|", "\\|").split())
         yield f"| {name} | {means_text(found, arm)} |"
-    yield from (f"- {each.of}: {each.answer}" for each in found.others)
+    yield ""
+    yield from (f"- {_of(each)}{each.answer}" for each in found.others)
     yield from ("", "![Differences with simultaneous 95 % intervals](differences.svg)", "")
-    yield from (f"- {note}" for note in found.notes)
+    yield from (f"- {note}" for note in all_notes(found))
     yield (
         f"\nAll pairs of {count(len(found.means), 'arm')} are compared over {_sample(found)}. Intervals are "
         "simultaneous: with a probability of at most 5 % any of them excludes its true difference."
