@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from nearfield.core.errors import RequestError
+from nearfield.study.estimate import estimate_cost
 from nearfield.study.file import Design, SeedPlan, SeedRange
 from nearfield.study.plan import SMALL, Plan
 from nearfield.study.run import Study
@@ -203,6 +204,27 @@ def test_the_design_is_that_of_the_file_or_folds_where_the_set_is_small(tmp_path
 def test_designs_that_cannot_work_are_refused(tmp_path: Path, keys: str, said: str) -> None:
     with pytest.raises(RequestError, match=said):
         plan_of(tmp_path, keys)
+
+
+def test_the_cost_of_folds_is_that_of_folds_and_not_of_the_own_splits(tmp_path: Path) -> None:
+    """Splits that share groups are no obstacle to folds of whole groups."""
+    (tmp_path / "sounds").mkdir()
+    folder = trainings.sounds(tmp_path / "sounds")
+    clips = [
+        {
+            "path": f"{label}/{n}.wav",
+            "label": label,
+            "group": f"{n}",
+            "split": ("train", "test")[label == "d"],
+        }
+        for label in "abcd"
+        for n in range(10)
+    ]
+    pd.DataFrame(clips).to_csv(tmp_path / "sounds/clips.csv", index=False)
+    plan = plan_of(tmp_path, "design: {folds: 3, seeds: 1}\nmaps: []\n")
+    cost = estimate_cost(plan, f"{folder}/clips.csv", "cpu")
+    assert cost.runs == (9, 9)
+    assert cost.seconds[0] > 0
 
 
 def test_every_group_is_judged_once_a_seed_by_trainings_that_never_saw_it(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from nearfield.study.plan import Plan
+from nearfield.study.records import Task
 from nearfield.study.search import TrialSearch
 from nearfield.training.evaluate_run import evaluate_run
 from nearfield.training.events import Callback, Event, Stage, ignore
@@ -54,7 +55,7 @@ def _trials(plan: Plan) -> tuple[int, float]:
 
 def estimate_cost(plan: Plan, data: str, device: str = "auto", callback: Callback = ignore) -> Cost:
     """Estimates the cost by training the reference arm for a few updates in a temporary folder."""
-    recipe = plan.recipe_of(plan.reference)
+    recipe = plan.recipe_for(Task(plan.reference, plan.seeds.take(1)[0]))
     updates = recipe.train.updates
     short = recipe.changed({"train.updates": min(TRIED, updates)})
     start_times: list[float] = []
