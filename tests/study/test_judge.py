@@ -407,7 +407,7 @@ def test_data_sets_in_general_are_compared_on_the_groups_that_all_arms_have(tmp_
 def test_errors_say_which_measure_or_data_set_they_are_about() -> None:
     sets = [scores(0.5, 0.6, 0.7, seeds=3, number=n).assign(dataset=f"s{n}") for n in range(3)]
     lacking = sets[1][sets[1]["arm"] != "c"]
-    with pytest.raises(RequestError, match=r"^on s1: seed: 2 seeds"):
+    with pytest.raises(RequestError, match=r"^dataset s1: seed: 2 seeds"):
         judge(pd.concat([sets[0], sets[1][sets[1]["seed"] < 2], sets[2]]))
     measures = pd.concat([sets[0].assign(measure="f1"), lacking.assign(measure="loss")])
     with pytest.raises(RequestError, match=r"^loss: candidate: there is no arm 'c'"):

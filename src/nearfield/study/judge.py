@@ -521,7 +521,7 @@ def _parts(
             continue
         by_set: dict[str, Scores] = {}
         for each, part in _divided(own, "dataset"):
-            with _about(f"{name} on {each}".strip()):
+            with _about(f"{name} on {each}" if name else f"dataset {each}"):
                 by_set[each] = Scores.of(part, is_paired)
         with _about(name):
             general = Scores.in_general(by_set)
