@@ -413,6 +413,19 @@ def test_the_noise_of_a_baseline_is_no_evidence_for_many_arms() -> None:
     assert claims <= 8  # 1 % is promised; borrowed degrees of freedom made it 5 %
 
 
+def test_arms_that_are_trained_no_further_stay_in_the_family_of_baselines_too() -> None:
+    """The arms that are left are the highest: two of two are less of a choice than two of eight."""
+    rng = np.random.default_rng(0)
+    tables, plain = (
+        {name: rng.normal(0, 1, (size, 20)) for name in names} for names, size in (("ab", 5), ("p", 1))
+    )
+    narrow, wide = (
+        conclude(replace(ASKED, family=family), tables, {}, plain).comparisons[-1] for family in (0, 8)
+    )
+    assert (narrow.other, narrow.difference) == ("baseline/p", wide.difference)
+    assert wide.high - wide.low > 1.1 * (narrow.high - narrow.low)
+
+
 def test_a_single_arm_may_spend_the_whole_rate_on_baselines() -> None:
     tables = arms(0.9, 0.6, spread=0.05)
     alone, together = (

@@ -100,6 +100,13 @@ def test_trends_and_pairs_together_claim_few_false_things(means: Array, least: f
         assert found_line >= least * studies
 
 
+@pytest.mark.parametrize("dof", [1, 2, 14])
+def test_dunnetts_limit_of_two_arms_is_students_at_any_level(dof: int) -> None:
+    for level in (0.05, 0.0015, 1e-5):  # those of early looks, and of many measures
+        assert dunnett(1, dof, level) == pytest.approx(stats.t.isf(level, dof))
+        assert stats.t.isf(level, dof) < dunnett(2, dof, level) <= stats.t.isf(level / 2, dof)
+
+
 @pytest.mark.parametrize(("others", "dof"), [(1, 4), (3, 10), (5, 30)])
 def test_dunnetts_limit_is_that_of_the_multivariate_t(others: int, dof: int) -> None:
     limit = dunnett(others, dof, 0.05)

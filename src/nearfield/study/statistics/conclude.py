@@ -339,6 +339,7 @@ def _baselines(
     for name, baseline in baselines.items():
         tables = np.stack(list(scores.values()))
         own, errors, shares, bound = against_baseline(tables, baseline, asked.folds)
+        bound = replace(bound, arms=max(arms, asked.family) + 1)
         together, limits = own.pooled(arms).single(), bound.limit(shares, level) * errors
         for place, arm in enumerate(scores):
             squares, limit = own.at(place), (float(limits[place]), float(limits[place]))
