@@ -363,6 +363,15 @@ def test_groups_of_folds_are_judged_as_in_a_study_by_folds() -> None:
         judge(table.assign(part=table["seed"]), fold="part")
 
 
+def test_baselines_of_a_study_have_no_seeds() -> None:
+    table = scores(0.5, 0.6, seeds=4, groups=20, apart=0.1)
+    plain = table[(table["arm"] == "a") & (table["seed"] == 0)].assign(arm="baseline/plain")
+    found = judge(pd.concat([table, plain]))
+    assert (found.seeds, found.groups, len(found.means)) == (4, 20, 3)
+    everywhere = [plain.assign(seed=seed) for seed in range(4)]
+    assert same(found, judge(pd.concat([table, *everywhere])))
+
+
 def test_trainings_in_folds_need_no_common_seed() -> None:
     table = scores(0.5, 0.6, seeds=3, groups=20, apart=0.1)
     table["fold"] = table["group"] % 5

@@ -98,7 +98,7 @@ class Scores:
         not numbers.
         """
         notes = list[str]()
-        long = _nested(_long(frame, notes))
+        long = _with_baselines(_nested(_long(frame, notes)))
         has_seeds, has_groups = "seed" in long, "group" in long
         if not has_seeds and not has_groups:
             raise RequestError(
@@ -287,6 +287,20 @@ def _nested(long: pd.DataFrame) -> pd.DataFrame:
         return long
     number = long.groupby("fold")["seed"].transform(lambda own: pd.factorize(own, sort=True)[0])
     return long.assign(seed=number.astype(str))
+
+
+def _with_baselines(long: pd.DataFrame) -> pd.DataFrame:
+    """Repeats the scores of a study's baselines, which no seed changes, for each seed of the arms."""
+    is_baseline = long["arm"].str.startswith("baseline/")
+    if "seed" not in long or not is_baseline.any() or is_baseline.all():
+        return long
+    seeds = long.loc[~is_baseline, "seed"].unique()
+    baselines = [own for _, own in long[is_baseline].groupby("arm", sort=False)]
+    repeated = [
+        pd.concat([own.assign(seed=seed) for seed in seeds]) if own["seed"].nunique() == 1 else own
+        for own in baselines
+    ]
+    return pd.concat([long[~is_baseline], *repeated])
 
 
 def _square(cells: pd.Series, long: pd.DataFrame) -> Array:
