@@ -480,6 +480,9 @@ def test_a_study_is_concluded_again_without_its_runs(
     scores.loc[scores["arm"] == "margin-0.6", "score"] += 5
     scores.to_parquet(tmp_path / "scores.parquet", index=False)
     assert write_again(tmp_path).conclusion.recommended == "margin-0.6"
+    scores[scores["group"] > 2].to_parquet(tmp_path / "scores.parquet", index=False)
+    with pytest.raises(DataError, match="scores of another study"):
+        write_again(tmp_path)
     (tmp_path / "scores.parquet").write_bytes(b"PAR1 and no more")
     with pytest.raises(DataError, match=r"scores\.parquet: cannot be read"):
         write_again(tmp_path)
@@ -552,6 +555,11 @@ def test_a_dry_run_without_a_finished_study_says_what_to_do(
         str(result.exception)
         == f"--like: {tmp_path} holds no facts.json. Give the folder of a finished study."
     )
+    (tmp_path / "facts.json").write_text('{"judge":')
+    for words in (["study", "parts", str(tmp_path)], [*asked, *out, "--like", str(tmp_path)]):
+        result = CliRunner().invoke(app, words)
+        assert isinstance(result.exception, RequestError)
+        assert "facts.json is damaged" in str(result.exception)
     like = ["--like", str(finished[0].folder), "--set", "judge=probe/macro_f1"]
     result = CliRunner().invoke(app, [*asked, *out, *like])
     assert "compared no arms by probe/macro_f1 (its judge: probe/accuracy)" in str(result.exception)

@@ -172,12 +172,13 @@ def _forecast(plan: Any, data: str, like: Path | None) -> Any:
 def _facts_in(folder: Path, where: str) -> Any:
     """The facts of a finished study. Raises RequestError if the folder has none."""
     from nearfield.core.errors import RequestError
+    from nearfield.core.files import read_json
     from nearfield.study.document import facts_from_json
 
     path = folder / "facts.json" if folder.is_dir() else folder
     if not path.is_file():
         raise RequestError(f"{where}: {folder} holds no facts.json. Give the folder of a finished study.")
-    return facts_from_json(json.loads(path.read_text(encoding="utf-8")))
+    return facts_from_json(read_json(path, "Give the folder of a finished study."))
 
 
 def _tell_plan(plan: Any, found: Any) -> None:

@@ -214,6 +214,15 @@ def concluded_again(facts: StudyFacts, scores: Mapping[str, ScoreTables]) -> Stu
     """The facts with conclusion and estimates from the scores, by the present statistics."""
     if facts.judge not in scores or not facts.looks:
         return facts
+    found, ids = scores[facts.judge], {each.arm.id for each in facts.arms}
+    groups = {table.shape[1] for table in found.arms.values()}
+    known = {each.groups for each in facts.conclusion.comparisons} or groups
+    if set(found.arms) - ids or groups != known:
+        raise DataError(
+            f"{FILE}: it holds the scores of another study: of {', '.join(found.arms)} on "
+            f"{', '.join(map(str, sorted(groups)))} groups, and facts.json tells of {', '.join(sorted(ids))} "
+            f"on {', '.join(map(str, sorted(known)))}. Take both files from one folder."
+        )
     asked = Asked(
         facts.judge,
         facts.meaningful,
