@@ -15,13 +15,17 @@ import shutil
 import sys
 from pathlib import Path
 
+import yaml
+
 from nearfield.study.claims import digits, label, plain, source_pairs, source_verdict
 from nearfield.study.document import facts_from_json
 from nearfield.study.document.answer import closing
 from nearfield.study.document.figures import alone, for_print, judge_figure
+from nearfield.study.forecast import parts_of
 from nearfield.study.records import StudyFacts
 
 HERE = Path(__file__).parent / "studies"
+PARTS = HERE.parents[1] / "src" / "nearfield" / "study" / "parts.yaml"
 KEPT = ("study.md", "facts.json", "scores.parquet", "figures/differences.svg")
 HEAD = """# What became of the sources' conclusions
 
@@ -73,6 +77,7 @@ def main(folders: list[str]) -> None:
         (place / "judge.svg").write_text(picture(facts), encoding="utf-8")
     (HERE / "README.md").write_text(overview(found), encoding="utf-8")
     (HERE.parent / "what_holds.md").write_text(what_holds(found), encoding="utf-8")
+    PARTS.write_text(parts(found), encoding="utf-8")
     page = HERE / "margin_sensitivity" / "study.html"
     if page.is_file():
         _screenshot(page, HERE.parent / "study.png")
@@ -128,6 +133,15 @@ def what_holds(found: list[tuple[Path, StudyFacts]]) -> str:
 def _sentences(place: Path, facts: StudyFacts) -> str:
     """The answer of a study on one line, with a link to its numbers."""
     return f"{' '.join(closing(facts).split())} [Numbers](studies/{place.name}/study.md)."
+
+
+def parts(found: list[tuple[Path, StudyFacts]]) -> str:
+    """study/parts.yaml: the variance of differences between arms, which forecasts rest on."""
+    rows = [parts_of(facts) for _, facts in sorted(found, key=lambda each: each[0].name)]
+    head = "# The variance of differences between arms, as standard deviations, in the published studies\n"
+    head += "# (written by docs/studies.py).\n"
+    plain = [row.plain() for row in rows if row]
+    return head + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
 def picture(facts: StudyFacts) -> str:
