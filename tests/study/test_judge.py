@@ -379,6 +379,9 @@ def test_trainings_in_folds_need_no_common_seed() -> None:
     assert "3 seeds and 20 groups in 5 folds" in found.answer
     numbered = table.assign(seed=5 * table["seed"] + table["fold"])  # each training has a seed of its own
     assert same(judge(numbered), found)
+    apart = numbered.assign(seed=numbered["seed"] + 100 * (numbered["arm"] == "b"))
+    found = judge(apart, is_paired=False)
+    assert (found.seeds, found.groups, found.folds, found.notes) == (3, 20, 5, ())
     one = table[table["seed"] == 0]
     found = judge(one)
     assert (found.seeds, found.folds) == (1, 5)
@@ -427,6 +430,8 @@ def test_errors_say_which_measure_or_data_set_they_are_about() -> None:
         judge(empty)
     table = scores(0.5, 0.6)
     assert same(judge(table, score=[]), judge(table))
+    sizes = table.assign(arm=table["arm"].map({"a": 8, "b": 16}))  # arms may be numbers
+    assert judge(sizes, candidate=16, against=8).candidate == "16"  # type: ignore[arg-type]
     assert same(judge(table, score=["score", "score"]), judge(table))
 
 

@@ -275,7 +275,7 @@ def _show_cost(plan: Any, found: Any, data: str, device: str, as_json: bool) -> 
 
 def _folds_words(plan: Any) -> str:
     """What the design with folds does, and how to have another."""
-    kept = ", without its own test split" if plan.seeds.keep_test else ""
+    kept = ", without its own test split," if plan.seeds.keep_test else ""
     return (
         f"Design: {plan.seeds.counted()}. Every group of the collection{kept} is judged, by trainings that "
         "never saw it. For the collection's own splits: --set design.folds=1"

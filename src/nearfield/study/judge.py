@@ -98,7 +98,7 @@ class Scores:
         not numbers.
         """
         notes = list[str]()
-        long = _with_baselines(_nested(_long(frame, notes)))
+        long = _with_baselines(_nested(_long(frame, notes), is_paired))
         has_seeds, has_groups = "seed" in long, "group" in long
         if not has_seeds and not has_groups:
             raise RequestError(
@@ -274,7 +274,7 @@ def _numbered(long: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def _nested(long: pd.DataFrame) -> pd.DataFrame:
+def _nested(long: pd.DataFrame, is_paired: bool) -> pd.DataFrame:
     """Numbers the trainings within each fold, if each of them tested a single fold.
 
     Trainings without seeds are one in each fold. Their numbers may also differ from fold to fold.
@@ -285,7 +285,9 @@ def _nested(long: pd.DataFrame) -> pd.DataFrame:
         return long.assign(seed="0")
     if (long.groupby("seed")["fold"].nunique() > 1).any():
         return long
-    number = long.groupby("fold")["seed"].transform(lambda own: pd.factorize(own, sort=True)[0])
+    number = long.groupby(["fold"] if is_paired else ["fold", "arm"])["seed"].transform(
+        lambda own: pd.factorize(own, sort=True)[0]
+    )
     return long.assign(seed=number.astype(str))
 
 
@@ -502,6 +504,7 @@ def judge(
     if not (math.isfinite(meaningful) and meaningful >= 0):
         raise RequestError(f"meaningful must be 0 or more. Given: {meaningful:g}.")
     scores = dict.fromkeys([score] if isinstance(score, str | None) else score) or {None: None}
+    candidate, against = (None if name is None else str(name).strip() for name in (candidate, against))
     found: list[Judgement] = []
     columns = ScoreColumns(arm, seed, group, None, fold, dataset, measure)
     for of, asked, share in _parts(frame, columns, list(scores), is_paired):
