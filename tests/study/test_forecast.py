@@ -53,6 +53,16 @@ def test_power_is_that_of_simulated_studies(seeds: int, folds: int, tmp_path: Pa
     assert found.own.power == pytest.approx(claims / studies, abs=0.09)
 
 
+def test_the_smallest_difference_is_shown_however_large_it_is(tmp_path: Path) -> None:
+    wide = replace(PARTS, seed=2.0)
+    found = forecast(plan(tmp_path, 3), Sizes(2, 6), wide)
+    for design in found.options:
+        shown = forecast(plan(tmp_path, 3, meaningful=1.05 * design.smallest), Sizes(2, 6), wide)
+        assert next(each.power for each in shown.options if each.name == design.name) >= WANTED_POWER
+    assert found.own.smallest > 1
+    assert "and with 100 seeds" in next(sentences(found))
+
+
 def test_the_design_that_is_named_suffices_and_cheaper_ones_do_not(tmp_path: Path) -> None:
     found = forecast(plan(tmp_path, 3), Sizes(40, 200), PARTS)
     assert found.is_unlikely

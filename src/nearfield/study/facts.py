@@ -240,7 +240,7 @@ class Gathered:
                 if result and fold and f"fold {fold.number}" not in found:
                     clips = _vectors(place, ["group", "split"])
                     found[f"fold {fold.number}"] = clips[clips["split"] == "test"]
-        return {name: found[name] for name in sorted(found)}
+        return {name: found[name] for name in sorted(found, key=lambda name: int(name.split()[1]))}
 
     def environment(self) -> dict[str, Any]:
         """environment.json of the first run that has one."""

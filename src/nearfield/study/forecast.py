@@ -152,6 +152,8 @@ def forecast(plan: Plan, sizes: Sizes, parts: Parts) -> Forecast:
 
     def smallest(folds: int, seeds: int, more: float = 1.0) -> float:
         low, high = 0.0, 1.0
+        while shown(high, folds, seeds, more) < WANTED_POWER:
+            low, high = high, 2 * high
         for _ in range(12):
             middle = (low + high) / 2
             low, high = (low, middle) if shown(middle, folds, seeds, more) >= WANTED_POWER else (middle, high)
@@ -185,7 +187,7 @@ def sentences(found: Forecast) -> Iterator[str]:
     judge, own = measure(found.judge), found.own
     yield (
         f"This plan ({own.name}) shows a difference of {plain(own.smallest)} in {judge} with a chance of "
-        f"{WANTED_POWER:g}, and with endless seeds {plain(found.floor)}; its chance for the meaningful "
+        f"{WANTED_POWER:g}, and with {MOST_SEEDS} seeds {plain(found.floor)}; its chance for the meaningful "
         f"{found.meaningful:g} is {own.power:.2f}. (Variance as in {_sources(found.parts.studies)}.)"
     )
     if not found.is_unlikely:
