@@ -47,7 +47,8 @@ SHORTER = {
     "train": "--set train.updates=4",
     "folds": "--set train.updates=2",
     "mend": "--seeds 3",
-    "study run": "--set seeds=1 --set train.updates=2 --set 'vary={loss.margin: [0.3, 1]}' --workers 1",
+    "study run": "--set 'design={folds: 1, seeds: 1}' --set train.updates=2 --workers 1 "
+    "--set 'vary={loss.margin: [0.3, 1]}'",
     "explore": "--port 0 --no-browser",
 }
 
@@ -114,6 +115,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     judged(folder)
     recipe = small(sampler={"kind": "balanced", "classes": 3, "per_class": 4}, train={"updates": 8})
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    (folder / "my-study.yaml").write_text(
+        next(block.text for block in blocks(ROOT / "README.md") if block.text.startswith("question:"))
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         run(["train", "recipe.yaml", "--data", "sounds", "--out", "run"])

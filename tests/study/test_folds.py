@@ -263,3 +263,12 @@ def test_arms_are_compared_by_folds_with_a_single_seed() -> None:
     assert [verdict.word for verdict in found.verdicts] == ["worse", "best"]
     silent = conclude(PlannedTest("probe/accuracy", 0.02, {}), tables)
     assert {verdict.word for verdict in silent.verdicts} == {"not_comparable"}
+
+
+def test_a_judge_without_labels_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    (tmp_path / "sounds").mkdir()
+    data = trainings.sounds(tmp_path / "sounds")
+    trainings.plan(tmp_path, relation={"kind": "time"}, sampler={"kind": "tiles", "batch_size": 4})
+    study = Study.create(tmp_path / "study.yaml", data, tmp_path / "out")
+    with pytest.raises(RequestError, match=r"judge: probe/accuracy needs labels, .* --set data\.label=label"):
+        study.run(Here(), device="cpu")  # type: ignore[arg-type]

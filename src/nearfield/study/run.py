@@ -8,10 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from nearfield.core.errors import RequestError
 from nearfield.core.extras import require
 from nearfield.core.files import check_free, not_there, write_json
 from nearfield.data.collection import Collection
+from nearfield.metrics.registry import row_of
 from nearfield.study.arms import is_before
 from nearfield.study.budget import batch_size, real_batch, reduced
 from nearfield.study.claims import listed
@@ -247,6 +250,8 @@ class Study:
                 collection = open_to_train(self.data, recipe, allow_leak=folds > 1)
                 opened[key] = collection, collection.fingerprint()
             collection, fingerprint = opened[key]
+            if arm in self.plan.arms:
+                _check_judged(self.plan.judge, collection.table, arm.name)
             for seed in self.plan.seeds.take(1):
                 fold = self.plan.seeds.fold(seed)
                 split = collection.with_fold(fold, keeps_val(recipe)) if fold else collection
@@ -395,6 +400,24 @@ def _real_batch(recipe: Recipe, collection: Collection) -> int:
         return batch_size(recipe.sampler)
     built = training_sampler(recipe, collection.metadata(), rows, 0)
     return real_batch(recipe.sampler, built)
+
+
+def _check_judged(judge: str, table: pd.DataFrame, arm: str) -> None:
+    """Raises RequestError if the judge needs labels or tags and no clip has one."""
+    row = row_of(judge)
+    if row is None:
+        return
+    for need, has in (("labels", (table["label"] != "").any()), ("tags", table["tags"].map(len).any())):
+        if need in row.needs and not has:
+            cure = (
+                "Name their column or `label`, the folder of a clip: --set data.label=label"
+                if need == "labels"
+                else "Name their column: --set data.tags=COLUMN"
+            )
+            raise RequestError(
+                f"judge: {judge} needs {need}, and arm {arm!r} reads none from these data: its recipe learns "
+                f"without them. {cure}. Or take a judge that needs none."
+            )
 
 
 def _check_judges(judges: dict[str, set[tuple[int, str]]]) -> None:
