@@ -189,7 +189,7 @@ def _row(place: Path, facts: StudyFacts) -> str:
         facts.source.concluded,
         f"**{source_verdict(facts)}**" if source_pairs(facts) else "no comparison of arms: see there",
         f"{label(facts, chosen)} ({plain(lost, digits(facts))})" if chosen else "none: nothing is compared",
-        f"{facts.data['name']}, {len(facts.arms)} arms x {len(facts.seeds)} seeds",
+        f"{facts.data['name']}, {len(facts.arms)} arms x {facts.planned_seeds} seeds",
         f"[{place.name}]({place.name}/study.md)",
     )
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

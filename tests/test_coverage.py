@@ -126,6 +126,7 @@ CLAIMED: dict[str, dict[tuple[str, str], str]] = {
         ("size-16", "size-64"): "undecided",
         ("size-32", "size-64"): "undecided",
     },
+    "U5": {("log-mel", "mfcc"): "better", ("log-mel", "wave"): "better", ("mfcc", "wave"): "undecided"},
     "U1": {("margin-10", "margin-0.3"): "worse", ("margin-2", "margin-0.3"): "undecided"},
     "U7": {
         ("reduction-non-zero-mean_strength-0", "reduction-mean_strength-0"): "undecided",
