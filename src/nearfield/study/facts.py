@@ -251,7 +251,8 @@ class Gathered:
         return {}
 
     def _arm(self, arm: Arm) -> list[tuple[Path, dict[str, Any], RunFacts]]:
-        found = []
+        found, trainings = [], len(self.seeds) * len(self.plan.arms)
+        points = min(POINTS, max(FEWEST_POINTS, ALL_POINTS // max(1, trainings)))
         for seed in self.plan.seeds.take(min(self.looks[-1].seeds, self.dropped.get(arm.id, MOST))):
             task = Task(arm.id, seed)
             place, result = task_folder(self.folder, task), self._result(task)
@@ -260,8 +261,6 @@ class Gathered:
             notes = (*_list(place / "warnings.json"), *result.get("notes", ()))
             metrics = dict(result.get("metrics", {}))
             state = "done" if result else "failed"
-            trainings = len(self.seeds) * len(self.plan.arms)
-            points = min(POINTS, max(FEWEST_POINTS, ALL_POINTS // trainings))
             curves = dict(_curves(place / "metrics.jsonl", self.plan.smoothing, points))
             diverged = bool(cause) and outcome is not None and not outcome.again
             run = RunFacts(arm.id, seed, state, cause, metrics, curves, notes, diverged)  # type: ignore[arg-type]

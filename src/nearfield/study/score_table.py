@@ -28,7 +28,7 @@ COLUMNS = ("measure", "arm", "seed", "fold", "group", "score")
 
 @dataclass(frozen=True)
 class ScoreTables:
-    """ScoreTables (S, G) of one measure by arm and by baseline; NaN rows for failed trainings.
+    """Scores (S, G) of one measure by arm and by baseline; NaN rows for failed trainings.
 
     Their precision is that of scores.parquet, so that a conclusion from the file is that from the runs.
     """
@@ -86,16 +86,25 @@ def read_scores(folder: Path) -> dict[str, ScoreTables]:
 
     Raises DataError if the file is damaged.
     """
-    path = folder / FILE
-    if not path.is_file():
+    if not (folder / FILE).is_file():
         return {}
+    parts = read_rows(folder).groupby("measure", sort=False, observed=True)
     try:
-        whole = pd.read_parquet(path, columns=list(COLUMNS))
-        return {
-            str(name): _scores(part) for name, part in whole.groupby("measure", sort=False, observed=True)
-        }
+        return {str(name): _scores(part) for name, part in parts}
+    except (ValueError, KeyError) as error:
+        raise _damaged(folder, error) from error
+
+
+def read_rows(folder: Path) -> pd.DataFrame:
+    """The rows of `folder`/scores.parquet, with `COLUMNS`. Raises DataError if it is missing or damaged."""
+    try:
+        return pd.read_parquet(folder / FILE, columns=list(COLUMNS))
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: cannot be read: {error}. Report the study again from its runs.") from error
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: Exception) -> DataError:
+    return DataError(f"{folder / FILE}: cannot be read: {error}. Report the study again from its runs.")
 
 
 def _scores(frame: pd.DataFrame) -> ScoreTables:

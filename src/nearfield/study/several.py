@@ -17,7 +17,7 @@ from nearfield.study.claims import label, measure
 from nearfield.study.document import facts_from_json
 from nearfield.study.judge import Judgement, judge, means_text
 from nearfield.study.records import StudyFacts
-from nearfield.study.score_table import FILE
+from nearfield.study.score_table import read_rows
 from nearfield.training.plotting import new_figure, quieten
 
 LEAST_SETS = 3
@@ -66,7 +66,7 @@ def judged_together(folders: Sequence[Path]) -> Judgement:
     names = {arm: label(first, arm) for arm in arms}
     frames = []
     for folder in folders:
-        table = pd.read_parquet(folder / FILE)
+        table = read_rows(folder)
         own = table[(table["measure"] == first.judge) & table["arm"].isin(arms)]
         frames.append(own.drop(columns="measure").assign(dataset=folder.name, arm=own["arm"].map(names)))
     return judge(pd.concat(frames, ignore_index=True), meaningful=first.meaningful)
