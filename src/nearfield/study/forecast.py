@@ -53,7 +53,7 @@ class Parts:
 
 def parts_of(facts: StudyFacts) -> Parts | None:
     """The variance that a finished study found, averaged over its pairs; None if it compared no arms."""
-    pairs = [each for each in facts.conclusion.comparisons if not each.other.startswith("baseline/")]
+    pairs = facts.conclusion.among_arms
     if not pairs:
         return None
     folds = pairs[0].folds

@@ -25,7 +25,7 @@ from nearfield.study.statistics.conclude import LEAST_SEEDS, PlannedTest, conclu
 from nearfield.study.statistics.family import FALSE_CLAIMS
 from nearfield.study.statistics.looks import ONE_LOOK
 from nearfield.study.statistics.planning import MOST_SEEDS, MOST_TIMES, WANTED_POWER, groups_to_decide
-from nearfield.study.statistics.two_way import Array
+from nearfield.study.statistics.two_way import Array, fold_count
 from nearfield.training.plotting import MUTED, new_figure, quieten
 
 # From a table of scores to the (arms, seeds, groups) array that the statistics take.
@@ -352,7 +352,7 @@ def _check_size(cube: Array, has_seeds: bool, has_groups: bool, folds: Ints | No
     _, seeds, groups = cube.shape
     if not groups or (not has_seeds and not seeds):
         raise RequestError("group: the arms share no group. Test all arms on the same groups.")
-    if has_seeds and seeds * (1 if folds is None else len(np.unique(folds))) < LEAST_SEEDS:
+    if has_seeds and seeds * fold_count(folds) < LEAST_SEEDS:
         cure = "Repeat each training with more seeds"
         if not seeds:
             cure += ", or give --unpaired if the seeds of the arms differ"

@@ -205,6 +205,11 @@ class Conclusion:
     trend: Trend | None = None
     """The trend over an ordered factor; None if there is none."""
 
+    @property
+    def among_arms(self) -> list[Comparison]:
+        """The comparisons of arms with each other, without those with baselines."""
+        return [each for each in self.comparisons if not each.other.startswith("baseline/")]
+
 
 @dataclass(frozen=True)
 class Curve:

@@ -57,11 +57,7 @@ def _beyond(name: str, end: str, value: str) -> Iterator[Step]:
 
 def open_pairs(facts: StudyFacts) -> list[Comparison]:
     """Returns the undecided pairs of arms."""
-    return [
-        each
-        for each in facts.conclusion.comparisons
-        if each.claim == "undecided" and not each.other.startswith("baseline/")
-    ]
+    return [each for each in facts.conclusion.among_arms if each.claim == "undecided"]
 
 
 def _undecided(facts: StudyFacts) -> Iterator[Step]:

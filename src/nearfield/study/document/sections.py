@@ -220,7 +220,7 @@ def _results(facts: StudyFacts) -> Iterator[Block]:
 
 
 def _power(facts: StudyFacts) -> Iterator[Part]:
-    powers = [each.power for each in facts.conclusion.comparisons if not each.other.startswith("baseline/")]
+    powers = [each.power for each in facts.conclusion.among_arms]
     if powers:
         low, high = plain(min(powers), 2), plain(max(powers), 2)
         between_them = low if low == high else f"{low} to {high}"
@@ -380,7 +380,7 @@ def _conclusion(facts: StudyFacts) -> Iterator[Block]:
         yield Items(tuple((_verdict(facts, verdict),) for verdict in told))
     still = [called(facts, each.arm) for each in facts.conclusion.verdicts if each.word == "undecided"]
     if still:
-        pairs = _among_arms(facts)
+        pairs = facts.conclusion.among_arms
         open_ = sum(each.claim == "undecided" for each in pairs)
         yield Paragraph(
             (f"Not decided: {listed(still)}, in {open_} of {count(len(pairs), 'pair')} of arms.",)
@@ -416,10 +416,6 @@ def _pairs(facts: StudyFacts, rows: Sequence[Comparison]) -> str:
         f"{called(facts, each.one)} against {called(facts, each.other)} ({tables.difference(facts, each)})"
         for each in rows
     )
-
-
-def _among_arms(facts: StudyFacts) -> list[Comparison]:
-    return [each for each in facts.conclusion.comparisons if not each.other.startswith("baseline/")]
 
 
 def _data(facts: StudyFacts) -> Iterator[Block]:

@@ -25,7 +25,7 @@ from nearfield.study.statistics.family import (
 from nearfield.study.statistics.looks import ONE_LOOK, Look
 from nearfield.study.statistics.planning import cost, numbers, power, seeds_to_decide
 from nearfield.study.statistics.trend import rate_of_pairs, trend
-from nearfield.study.statistics.two_way import Array, MeanSquares, pairs
+from nearfield.study.statistics.two_way import Array, MeanSquares, fold_count, pairs
 
 # The verdict on each arm and the recommended arm. Both follow from the intervals alone.
 
@@ -168,7 +168,7 @@ class PlannedTest:
     @property
     def fold_count(self) -> int:
         """Number of folds; 1 without folds."""
-        return 1 if self.folds is None else len(np.unique(self.folds))
+        return fold_count(self.folds)
 
 
 def conclude(
@@ -264,7 +264,7 @@ def estimate(
     per_seed = tuple(float(value) if np.isfinite(value) else None for value in table.mean(1))
     whole = table[np.isfinite(table).all(1)]
     mean, (seeds, groups) = float(whole.mean()), whole.shape
-    if seeds > 1 or (folds is not None and len(np.unique(folds)) > 1):
+    if seeds > 1 or fold_count(folds) > 1:
         squares = MeanSquares.of(whole, folds)
         error = float(np.sqrt(squares.variance))
         limit = float(Bound(2, *squares.dof).limit(squares.share, 0.05))

@@ -78,7 +78,7 @@ class MeanSquares:
         Without folds, S must be at least 2; G = 1 shows the effect of seeds only. `folds` (G,) numbers the
         fold of each group, from 0; S may then be 1.
         """
-        if folds is not None and len(np.unique(folds)) > 1:
+        if folds is not None and fold_count(folds) > 1:
             return cls._in_folds(table, folds)
         seeds, groups = table.shape[-2:]
         mean = table.mean((-2, -1))
@@ -218,6 +218,11 @@ class MeanSquares:
 def group_dof(groups: int, folds: int) -> int:
     """Degrees of freedom of the groups: within folds, or of all groups where a fold has fewer than two."""
     return max(1, groups - (folds if groups >= 2 * folds else 1))
+
+
+def fold_count(folds: Ints | None) -> int:
+    """Number of folds, from that of each group; 1 without folds."""
+    return 1 if folds is None else len(np.unique(folds))
 
 
 def differences(scores: Array) -> Array:
